@@ -1,0 +1,54 @@
+// The only file that sees xtensor-blas. <cblas.h> must stay out: both declare enum CBLAS_ORDER.
+#include "core/blas.h"
+
+#include <omp.h>
+
+#include <xtensor-blas/xblas.hpp>
+
+extern "C" {
+char* openblas_get_corename(void);
+char* openblas_get_config(void);
+}
+
+namespace lowvar {
+namespace {
+
+/// OpenBLAS asks OpenMP how many threads it may use; while this lives the answer is one.
+class SerialBlas {
+ public:
+  SerialBlas() : before_(omp_get_max_threads()) {
+    if (before_ != 1) omp_set_num_threads(1);
+  }
+  ~SerialBlas() {
+    if (before_ != 1) omp_set_num_threads(before_);
+  }
+  SerialBlas(const SerialBlas&) = delete;
+  SerialBlas& operator=(const SerialBlas&) = delete;
+
+ private:
+  int before_;
+};
+
+template <class T>
+void serial_gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const T* a, const T* b, T beta, T* c) {
+  if (m == 0 || n == 0) return;
+  const SerialBlas serial;
+  const auto op = [](bool transpose) { return transpose ? cxxblas::Transpose::Trans : cxxblas::Transpose::NoTrans; };
+  const int lda = std::max(1, transpose_a ? m : k), ldb = std::max(1, transpose_b ? k : n);
+  cxxblas::gemm<xt::blas_index_t>(cxxblas::StorageOrder::RowMajor, op(transpose_a), op(transpose_b), m, n, k, T(1), a, lda,
+                                  b, ldb, beta, c, n);
+}
+
+}  // namespace
+
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float beta, float* c) {
+  serial_gemm(transpose_a, transpose_b, m, n, k, a, b, beta, c);
+}
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b, double beta, double* c) {
+  serial_gemm(transpose_a, transpose_b, m, n, k, a, b, beta, c);
+}
+
+std::string blas_core() { return openblas_get_corename(); }
+std::string blas_config() { return openblas_get_config(); }
+
+}  // namespace lowvar
