@@ -1,4 +1,5 @@
-// Array<T>: the one container. Rows are samples, columns are features, a scalar is 1x1. Row-major, contiguous.
+// Array<T>: the one container. Rows are samples, columns are features, a scalar is 1x1. Row-major,
+// contiguous.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +33,8 @@ Shape shape(const Array<T>& a) {
 
 template <class T>
 Array<T> full(int rows, int cols, T value) {
-  return Array<T>(std::array<std::size_t, 2>{static_cast<std::size_t>(rows), static_cast<std::size_t>(cols)}, value);
+  return Array<T>(std::array<std::size_t, 2>{static_cast<std::size_t>(rows), static_cast<std::size_t>(cols)},
+                  value);
 }
 
 template <class T>

@@ -30,21 +30,26 @@ class SerialBlas {
 };
 
 template <class T>
-void serial_gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const T* a, const T* b, T beta, T* c) {
+void serial_gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const T* a, const T* b, T beta,
+                 T* c) {
   if (m == 0 || n == 0) return;
   const SerialBlas serial;
-  const auto op = [](bool transpose) { return transpose ? cxxblas::Transpose::Trans : cxxblas::Transpose::NoTrans; };
+  const auto op = [](bool transpose) {
+    return transpose ? cxxblas::Transpose::Trans : cxxblas::Transpose::NoTrans;
+  };
   const int lda = std::max(1, transpose_a ? m : k), ldb = std::max(1, transpose_b ? k : n);
-  cxxblas::gemm<xt::blas_index_t>(cxxblas::StorageOrder::RowMajor, op(transpose_a), op(transpose_b), m, n, k, T(1), a, lda,
-                                  b, ldb, beta, c, n);
+  cxxblas::gemm<xt::blas_index_t>(cxxblas::StorageOrder::RowMajor, op(transpose_a), op(transpose_b), m, n, k,
+                                  T(1), a, lda, b, ldb, beta, c, n);
 }
 
 }  // namespace
 
-void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float beta, float* c) {
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float beta,
+          float* c) {
   serial_gemm(transpose_a, transpose_b, m, n, k, a, b, beta, c);
 }
-void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b, double beta, double* c) {
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
+          double beta, double* c) {
   serial_gemm(transpose_a, transpose_b, m, n, k, a, b, beta, c);
 }
 

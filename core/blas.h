@@ -1,4 +1,5 @@
-// The matrix product and the facts about the BLAS behind it. Everything above uses these pointers and shapes only.
+// The matrix product and the facts about the BLAS behind it. Everything above uses these pointers and shapes
+// only.
 #pragma once
 
 #include <string>
@@ -8,8 +9,10 @@ namespace lowvar {
 /// C (m x n) = op(A) op(B) + beta C, all row-major and contiguous; op transposes where asked.
 /// A is m x k (k x m if transposed), B is k x n (n x k if transposed). Shapes are the caller's to check.
 /// Always runs on the calling thread alone: OpenBLAS's bits depend on its number of threads.
-void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float beta, float* c);
-void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b, double beta, double* c);
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float beta,
+          float* c);
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
+          double beta, double* c);
 
 /// The kernels OpenBLAS chose for this CPU ("Haswell", "SkylakeX", ...).
 std::string blas_core();

@@ -9,8 +9,8 @@
 
 namespace lowvar {
 
-/// Calls f(i) for i in [0, n), each on one thread. What i stands for must not depend on the number of threads; then
-/// neither do the results. The first exception, by i, is rethrown after the region.
+/// Calls f(i) for i in [0, n), each on one thread. What i stands for must not depend on the number of
+/// threads; then neither do the results. The first exception, by i, is rethrown after the region.
 template <class F>
 void parallel_for(int n, F&& f) {
   std::exception_ptr error;

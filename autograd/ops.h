@@ -1,0 +1,286 @@
+// The page you edit to add an operation. An elementwise one is
+//   - a struct with its name, the domain its derivatives are tested on, its value on numbers and its rule;
+//   - a function for people to call;
+//   - its name in the list at the bottom, which compiles it and puts it under the gradient tests at orders 1
+//   and 2.
+// A rule is written once, on scalars: g is the cotangent, y the result, x (or a, b, c) the operands. It runs
+// on numbers in the backward pass and on Vars where the gradient is to be differentiated again. Broadcasting
+// is not its business.
+#pragma once
+
+#include "autograd/tape.h"
+#include "core/vmath.h"
+
+namespace lowvar {
+
+/// Where an operand is sampled in the gradient tests, at a distance from kinks.
+struct Domain {
+  double low = -2, high = 2;
+};
+
+/// Records Definition applied to the operands; compiled in ops.cpp for the list below.
+template <class Definition, class T>
+Var<T> record_elementwise(std::span<const Operand<T>> operands);
+
+template <class Definition, class T, class... Rest>
+Var<T> record(const Operand<T>& first, const Rest&... rest) {
+  const Operand<T> operands[] = {first, rest...};
+  return record_elementwise<Definition, T>(operands);
+}
+
+// ---- One operand ----
+
+struct Negate {
+  static constexpr const char* name = "negate";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return -x; }
+  static auto rule(auto g, auto, auto) { return -g; }
+};
+template <class T>
+Var<T> negate(const Operand<T>& x) {
+  return record<Negate>(x);
+}
+
+struct Exp {
+  static constexpr const char* name = "exp";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return exp(x); }
+  static auto rule(auto g, auto y, auto) { return g * y; }
+};
+template <class T>
+Var<T> exp(Var<T> x, At at = At::current()) {
+  return record<Exp>(Operand<T>(x, at));
+}
+
+struct Log {
+  static constexpr const char* name = "log";
+  static constexpr Domain domain[] = {{0.2, 3}};
+  static auto value(auto x) { return log(x); }
+  static auto rule(auto g, auto, auto x) { return g / x; }
+};
+template <class T>
+Var<T> log(Var<T> x, At at = At::current()) {
+  return record<Log>(Operand<T>(x, at));
+}
+
+struct Sqrt {
+  static constexpr const char* name = "sqrt";
+  static constexpr Domain domain[] = {{0.2, 3}};
+  static auto value(auto x) { return sqrt(x); }
+  static auto rule(auto g, auto y, auto) { return 0.5 * g / y; }
+};
+template <class T>
+Var<T> sqrt(Var<T> x, At at = At::current()) {
+  return record<Sqrt>(Operand<T>(x, at));
+}
+
+struct Square {
+  static constexpr const char* name = "square";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return x * x; }
+  static auto rule(auto g, auto, auto x) { return 2 * g * x; }
+};
+template <class T>
+Var<T> square(Var<T> x, At at = At::current()) {
+  return record<Square>(Operand<T>(x, at));
+}
+
+struct Tanh {
+  static constexpr const char* name = "tanh";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return tanh(x); }
+  static auto rule(auto g, auto y, auto) { return g * (1 - y * y); }
+};
+template <class T>
+Var<T> tanh(Var<T> x, At at = At::current()) {
+  return record<Tanh>(Operand<T>(x, at));
+}
+
+/// max(x, 0); the derivative at 0 is 0.
+struct Relu {
+  static constexpr const char* name = "relu";
+  static constexpr Domain domain[] = {{0.1, 2}};
+  static auto value(auto x) { return x < 0 ? decltype(x)(0) : x; }
+  static auto rule(auto g, auto, auto x) { return g * greater(x, 0); }
+};
+template <class T>
+Var<T> relu(Var<T> x, At at = At::current()) {
+  return record<Relu>(Operand<T>(x, at));
+}
+
+// ---- Two operands ----
+
+struct Add {
+  static constexpr const char* name = "add";
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto b) { return a + b; }
+  static auto rule_a(auto g, auto, auto, auto) { return g; }
+  static auto rule_b(auto g, auto, auto, auto) { return g; }
+};
+template <class T>
+Var<T> add(const Operand<T>& a, const Operand<T>& b) {
+  return record<Add>(a, b);
+}
+
+struct Subtract {
+  static constexpr const char* name = "subtract";
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto b) { return a - b; }
+  static auto rule_a(auto g, auto, auto, auto) { return g; }
+  static auto rule_b(auto g, auto, auto, auto) { return -g; }
+};
+template <class T>
+Var<T> subtract(const Operand<T>& a, const Operand<T>& b) {
+  return record<Subtract>(a, b);
+}
+
+struct Multiply {
+  static constexpr const char* name = "multiply";
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto b) { return a * b; }
+  static auto rule_a(auto g, auto, auto, auto b) { return g * b; }
+  static auto rule_b(auto g, auto, auto a, auto) { return g * a; }
+};
+template <class T>
+Var<T> multiply(const Operand<T>& a, const Operand<T>& b) {
+  return record<Multiply>(a, b);
+}
+
+struct Divide {
+  static constexpr const char* name = "divide";
+  static constexpr Domain domain[] = {{}, {0.5, 2}};
+  static auto value(auto a, auto b) { return a / b; }
+  static auto rule_a(auto g, auto, auto, auto b) { return g / b; }
+  static auto rule_b(auto g, auto y, auto, auto b) { return -g * y / b; }
+};
+template <class T>
+Var<T> divide(const Operand<T>& a, const Operand<T>& b) {
+  return record<Divide>(a, b);
+}
+
+/// The smaller; where both are equal the derivative goes to a.
+struct Minimum {
+  static constexpr const char* name = "minimum";
+  static constexpr Domain domain[] = {{-2, -0.1}, {0.1, 2}};
+  static auto value(auto a, auto b) { return b < a ? b : a; }
+  static auto rule_a(auto g, auto, auto a, auto b) { return g * less_equal(a, b); }
+  static auto rule_b(auto g, auto, auto a, auto b) { return g * greater(a, b); }
+};
+template <class T>
+Var<T> minimum(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::current()) {
+  return record<Minimum>(Operand<T>(a, at), b);
+}
+
+/// The larger; where both are equal the derivative goes to a.
+struct Maximum {
+  static constexpr const char* name = "maximum";
+  static constexpr Domain domain[] = {{-2, -0.1}, {0.1, 2}};
+  static auto value(auto a, auto b) { return b > a ? b : a; }
+  static auto rule_a(auto g, auto, auto a, auto b) { return g * (1 - greater(b, a)); }
+  static auto rule_b(auto g, auto, auto a, auto b) { return g * greater(b, a); }
+};
+template <class T>
+Var<T> maximum(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::current()) {
+  return record<Maximum>(Operand<T>(a, at), b);
+}
+
+/// 1 where a > b, else 0. Piecewise constant: carries no gradient.
+struct Greater {
+  static constexpr const char* name = "greater";
+  static constexpr bool piecewise_constant = true;
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto b) { return greater(a, b); }
+};
+template <class T>
+Var<T> greater(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::current()) {
+  return record<Greater>(Operand<T>(a, at), b);
+}
+
+/// 1 where a <= b, else 0. Piecewise constant: carries no gradient.
+struct LessEqual {
+  static constexpr const char* name = "less_equal";
+  static constexpr bool piecewise_constant = true;
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto b) { return less_equal(a, b); }
+};
+template <class T>
+Var<T> less_equal(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::current()) {
+  return record<LessEqual>(Operand<T>(a, at), b);
+}
+
+// ---- Three operands ----
+
+/// x held within [low, high]; the derivative with respect to x is 1 on the closed interval, and the bounds
+/// carry none.
+struct Clip {
+  static constexpr const char* name = "clip";
+  static constexpr Domain domain[] = {{}, {-3, -2.5}, {2.5, 3}};
+  static auto value(auto x, auto low, auto high) { return x < low ? low : (x > high ? high : x); }
+  static auto rule_a(auto g, auto, auto x, auto low, auto high) {
+    return g * less_equal(low, x) * less_equal(x, high);
+  }
+};
+template <class T>
+Var<T> clip(Var<T> x, const std::type_identity_t<Operand<T>>& low,
+            const std::type_identity_t<Operand<T>>& high, At at = At::current()) {
+  return record<Clip>(Operand<T>(x, at), low, high);
+}
+
+// ---- Matrices. Their rules are each other (primitive.h), so they too are written once. ----
+
+/// A B, A' B and A B'.
+template <class T>
+Var<T> matmul(Var<T> a, Var<T> b, At at = At::current());
+template <class T>
+Var<T> matmul_tn(Var<T> a, Var<T> b, At at = At::current());
+template <class T>
+Var<T> matmul_nt(Var<T> a, Var<T> b, At at = At::current());
+
+/// x W + b for x [n x p], W [p x q], b [1 x q].
+template <class T>
+Var<T> linear(Var<T> x, Var<T> W, Var<T> b, At at = At::current());
+
+/// Sums x over rows, columns or both, to the given shape: each side is that of x or 1.
+template <class T>
+Var<T> sum_to(Var<T> x, Shape shape, At at = At::current());
+/// Repeats x along its sides of length 1, to the given shape.
+template <class T>
+Var<T> broadcast_to(Var<T> x, Shape shape, At at = At::current());
+
+/// Column index[r] of each row r of x [n x C], as [n x 1].
+template <class T>
+Var<T> pick(Var<T> x, std::span<const int> index, At at = At::current());
+/// The adjoint of pick: zeros [n x cols] with x [n x 1] in column index[r] of row r.
+template <class T>
+Var<T> place(Var<T> x, std::span<const int> index, int cols, At at = At::current());
+
+/// Rows index[r] of table [S x C], as [n x C].
+template <class T>
+Var<T> gather(Var<T> table, std::span<const int> index, At at = At::current());
+/// The adjoint of gather: zeros [rows x C], to row index[r] of which row r of x [n x C] is added.
+template <class T>
+Var<T> scatter_add(Var<T> x, std::span<const int> index, int rows, At at = At::current());
+
+// ---- The list ----
+
+template <class... Definitions>
+struct List {};
+
+using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Add, Subtract, Multiply, Divide,
+                            Minimum, Maximum, Greater, LessEqual, Clip>;
+
+/// An operation as the tests see it: how to call it, and on what.
+template <class T>
+struct OpEntry {
+  const char* name;
+  bool piecewise_constant;
+  std::vector<Domain> domain;              // of each operand
+  std::vector<std::vector<Shape>> shapes;  // of the operands: every broadcast pattern, every edge
+  Var<T> (*apply)(std::span<const Operand<T>>);
+};
+
+/// Every operation there is: the elementwise list and the matrix ones.
+template <class T>
+std::vector<OpEntry<T>> all_ops();
+
+}  // namespace lowvar

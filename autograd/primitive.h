@@ -1,0 +1,534 @@
+// How a definition becomes an Op: three families, each with its rule in one form that serves both lives.
+//   elementwise  a scalar rule, run by one row loop on numbers or recorded on Vars (ops.h);
+//   matrix       the cotangent of an operand is again a product, described as data: which two factors, which
+//   transposed; linear map   the cotangent is the adjoint map applied to g, and the adjoint of the adjoint is
+//   the map itself.
+// Included by ops.cpp, and by whoever defines an operation of their own elsewhere.
+#pragma once
+
+#include <algorithm>
+
+#include "autograd/ops.h"
+#include "core/blas.h"
+
+namespace lowvar {
+namespace detail {
+
+// ---- Recording ----
+
+template <class T>
+std::string operand_shapes(const Record<T>& record, std::span<const int> nodes) {
+  std::string out;
+  for (const int i : nodes)
+    out += (out.empty() ? "" : ", ") + text(record.nodes[static_cast<std::size_t>(i)].shape);
+  return out;
+}
+
+inline std::string place_of(At at) { return join(" (", at.file_name(), ":", at.line(), ")"); }
+
+/// Appends the node of `op` on these operands, with room for its value. References to nodes end here.
+template <class T>
+Node<T>& append(Record<T>& record, const Op<T>* op, std::span<const int> operands, Shape shape, T** value) {
+  Node<T> node;
+  node.op = op;
+  node.shape = shape;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const Node<T>& x = record.nodes[static_cast<std::size_t>(operands[i])];
+    node.operand[i] = operands[i];
+    node.needs_gradient |= x.needs_gradient;
+    node.per_row |= x.per_row;
+  }
+  *value = record.arena.template allocate<T>(shape.size());
+  node.value = *value;
+  record.nodes.push_back(node);
+  return record.nodes.back();
+}
+
+template <class T>
+Var<T> last(Record<T>& record) {
+  return {&record, static_cast<int>(record.nodes.size()) - 1};
+}
+
+template <class T>
+const Node<T>& at(const Record<T>& record, int i) {
+  return record.nodes[static_cast<std::size_t>(i)];
+}
+
+// ---- Elementwise ----
+
+template <class D>
+constexpr int arity = static_cast<int>(std::size(D::domain));
+
+template <class D>
+constexpr bool piecewise_constant = requires {
+  D::piecewise_constant;
+};
+
+/// The derivative rule for operand i, on numbers or on Vars.
+template <class D, int i, class G, class Y, class... X>
+auto rule(const G& g, const Y& y, const X&... x) {
+  if constexpr (i == 0 && requires { D::rule(g, y, x...); }) {
+    return D::rule(g, y, x...);
+  } else if constexpr (i == 0 && requires { D::rule_a(g, y, x...); }) {
+    return D::rule_a(g, y, x...);
+  } else if constexpr (i == 1 && requires { D::rule_b(g, y, x...); }) {
+    return D::rule_b(g, y, x...);
+  } else if constexpr (i == 2 && requires { D::rule_c(g, y, x...); }) {
+    return D::rule_c(g, y, x...);
+  } else {
+    throw Error(join(D::name, ": no derivative with respect to operand ", i));
+    return G{};
+  }
+}
+
+/// Operand pointers for a walk over an elementwise result in contiguous segments: whole stretches where
+/// nothing but numbers is broadcast, else rows. A broadcast operand is spread into a buffer, so the inner
+/// loop sees plain arrays.
+template <class T, int N>
+class Walk {
+ public:
+  static constexpr int stretch = 1024;
+
+  Walk(Shape y, const std::array<Shape, N>& shapes, const std::array<const T*, N>& x, int begin, int end,
+       Arena& arena)
+      : cols_(y.cols), begin_(begin), x_(x) {
+    flat_ = true;
+    for (int i = 0; i < N; ++i) {
+      const bool row_shared = shapes[i].rows == 1 && y.rows > 1,
+                 col_shared = shapes[i].cols == 1 && y.cols > 1;
+      form_[i] = row_shared && (col_shared || y.cols == 1) ? number
+                 : !row_shared && !col_shared              ? own
+                 : row_shared                              ? shared_row
+                                                           : column;
+      if (shapes[i] == Shape{1, 1} && !(y == Shape{1, 1})) form_[i] = number;
+      if (form_[i] == shared_row || form_[i] == column) flat_ = false;
+    }
+    total_ = static_cast<std::size_t>(end - begin) * static_cast<std::size_t>(y.cols);
+    length_ = flat_ ? static_cast<int>(std::min<std::size_t>(total_, stretch)) : y.cols;
+    segments_ = total_ == 0 ? 0 : flat_ ? static_cast<int>((total_ + stretch - 1) / stretch) : end - begin;
+    for (int i = 0; i < N; ++i)
+      if (form_[i] == number || form_[i] == column) {
+        buffer_[i] = arena.allocate<T>(static_cast<std::size_t>(length_));
+        if (form_[i] == number) std::fill_n(buffer_[i], length_, x[i][0]);
+      }
+  }
+
+  int segments() const { return segments_; }
+  /// Where segment s begins, counted from row `begin`, and how long it is.
+  std::size_t start(int s) const {
+    return static_cast<std::size_t>(s) * static_cast<std::size_t>(flat_ ? stretch : cols_);
+  }
+  int size(int s) const {
+    return flat_ ? static_cast<int>(std::min<std::size_t>(stretch, total_ - start(s))) : cols_;
+  }
+  /// Operand i along segment s.
+  const T* operator()(int i, int s) const {
+    switch (form_[i]) {
+      case own:
+        return x_[i] + static_cast<std::size_t>(begin_) * static_cast<std::size_t>(cols_) + start(s);
+      case shared_row:
+        return x_[i];
+      case column:
+        std::fill_n(buffer_[i], cols_, x_[i][begin_ + s]);
+        return buffer_[i];
+      default:
+        return buffer_[i];
+    }
+  }
+
+ private:
+  enum Form { own, shared_row, column, number };
+  int cols_, begin_;
+  std::array<const T*, N> x_;
+  std::array<Form, N> form_{};
+  std::array<T*, N> buffer_{};
+  bool flat_;
+  std::size_t total_;
+  int length_, segments_;
+};
+
+template <class D, class T>
+struct Elementwise {
+  static constexpr int N = arity<D>;
+
+  static void forward(Shape y_shape, const std::array<Shape, N>& shapes, const std::array<const T*, N>& x,
+                      T* y, Arena& arena) {
+    const auto mark = arena.mark();
+    const Walk<T, N> walk(y_shape, shapes, x, 0, y_shape.rows, arena);
+    for (int s = 0; s < walk.segments(); ++s) {
+      T* out = y + walk.start(s);
+      const int n = walk.size(s);
+      if constexpr (N == 1) {
+        const T* a = walk(0, s);
+        for (int j = 0; j < n; ++j) out[j] = D::value(a[j]);
+      } else if constexpr (N == 2) {
+        const T *a = walk(0, s), *b = walk(1, s);
+        for (int j = 0; j < n; ++j) out[j] = D::value(a[j], b[j]);
+      } else {
+        const T *a = walk(0, s), *b = walk(1, s), *c = walk(2, s);
+        for (int j = 0; j < n; ++j) out[j] = D::value(a[j], b[j], c[j]);
+      }
+    }
+    arena.rewind(mark);
+  }
+
+  template <int i>
+  static void pullback_of(const Frame<T>& f, int begin, int end, const T* g, T* out) {
+    const Shape y = f.y->shape, x = f.x[i]->shape;
+    const auto mark = f.arena->mark();
+    std::array<Shape, N> shapes;
+    std::array<const T*, N> values;
+    for (int k = 0; k < N; ++k) shapes[k] = f.x[k]->shape, values[k] = f.x[k]->value;
+    const Walk<T, N> walk(y, shapes, values, begin, end, *f.arena);
+    const std::size_t first = static_cast<std::size_t>(begin) * static_cast<std::size_t>(y.cols);
+    const bool same = x == y;
+    T* part =
+        same ? nullptr
+             : f.arena->template allocate<T>(static_cast<std::size_t>(std::max(y.cols, Walk<T, N>::stretch)));
+    for (int s = 0; s < walk.segments(); ++s) {
+      const std::size_t at = walk.start(s);
+      const int n = walk.size(s);
+      const T *gs = g + at, *ys = f.y->value + first + at;
+      const auto each = [&](auto&& put) {
+        if constexpr (N == 1) {
+          const T* a = walk(0, s);
+          for (int j = 0; j < n; ++j) put(j, rule<D, i>(gs[j], ys[j], a[j]));
+        } else if constexpr (N == 2) {
+          const T *a = walk(0, s), *b = walk(1, s);
+          for (int j = 0; j < n; ++j) put(j, rule<D, i>(gs[j], ys[j], a[j], b[j]));
+        } else {
+          const T *a = walk(0, s), *b = walk(1, s), *c = walk(2, s);
+          for (int j = 0; j < n; ++j) put(j, rule<D, i>(gs[j], ys[j], a[j], b[j], c[j]));
+        }
+      };
+      if (same) {
+        T* o = out + at;
+        each([o](int j, auto v) { o[j] += static_cast<T>(v); });
+        continue;
+      }
+      each([part](int j, auto v) { part[j] = static_cast<T>(v); });
+      fold(part, n, at, y.cols, x, out);
+    }
+    f.arena->rewind(mark);
+  }
+
+  /// Adds a segment of a full cotangent to that of a broadcast operand of shape x.
+  static void fold(const T* part, int n, std::size_t at, int cols, Shape x, T* out) {
+    if (x == Shape{1, 1}) {
+      out[0] += sum(part, n);
+    } else if (x.cols == 1) {  // a column: the segment is a row
+      out[at / static_cast<std::size_t>(cols)] += sum(part, n);
+    } else {  // one row, shared
+      for (int j = 0; j < n; ++j) out[j] += part[j];
+    }
+  }
+
+  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out) {
+    if (i == 0) pullback_of<0>(f, begin, end, g, out);
+    if constexpr (N > 1)
+      if (i == 1) pullback_of<1>(f, begin, end, g, out);
+    if constexpr (N > 2)
+      if (i == 2) pullback_of<2>(f, begin, end, g, out);
+  }
+
+  template <int i>
+  static Var<T> pullback_graph_of(const Var<T>& y, const std::array<Var<T>, 3>& x, const Var<T>& g) {
+    if constexpr (N == 1)
+      return rule<D, i>(g, y, x[0]);
+    else if constexpr (N == 2)
+      return rule<D, i>(g, y, x[0], x[1]);
+    else
+      return rule<D, i>(g, y, x[0], x[1], x[2]);
+  }
+
+  static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g) {
+    Var<T> full = g;
+    if (i == 0) full = pullback_graph_of<0>(y, x, g);
+    if constexpr (N > 1)
+      if (i == 1) full = pullback_graph_of<1>(y, x, g);
+    if constexpr (N > 2)
+      if (i == 2) full = pullback_graph_of<2>(y, x, g);
+    const Shape shape = x[static_cast<std::size_t>(i)].shape();
+    return full.shape() == shape ? full : sum_to(full, shape);
+  }
+
+  static bool own_rows(const Frame<T>& f, int i) { return f.x[i]->shape.rows == f.y->shape.rows; }
+  static bool shared(const Frame<T>& f, int i) { return f.x[i]->shape.rows == 1; }
+
+  static constexpr Op<T> op{D::name, pullback, pullback_graph, own_rows, shared};
+};
+
+// ---- Matrices ----
+
+enum class Product { nn, tn, nt };  // A B, A' B, A B'
+
+/// The cotangent of an operand of a product as another product, of the cotangent g and the other operand.
+struct ProductRule {
+  Product product;
+  bool g_first;
+};
+
+/// dA and dB for C = AB: G B', A' G.  C = A'B: B G', A G.  C = AB': G B, G' A.
+constexpr ProductRule product_rule(Product product, int i) {
+  switch (product) {
+    case Product::nn:
+      return i == 0 ? ProductRule{Product::nt, true} : ProductRule{Product::tn, false};
+    case Product::tn:
+      return i == 0 ? ProductRule{Product::nt, false} : ProductRule{Product::nn, false};
+    default:
+      return i == 0 ? ProductRule{Product::nn, true} : ProductRule{Product::tn, true};
+  }
+}
+
+constexpr Shape product_shape(Product product, Shape a, Shape b) {
+  return {product == Product::tn ? a.cols : a.rows, product == Product::nt ? b.rows : b.cols};
+}
+constexpr bool product_fits(Product product, Shape a, Shape b) {
+  return (product == Product::tn ? a.rows : a.cols) == (product == Product::nt ? b.cols : b.rows);
+}
+
+/// C (+)= the product.
+template <class T>
+void multiply(Product product, Shape a_shape, const T* a, Shape b_shape, const T* b, T beta, T* c) {
+  const Shape out = product_shape(product, a_shape, b_shape);
+  gemm(product == Product::tn, product == Product::nt, out.rows, out.cols,
+       product == Product::tn ? a_shape.rows : a_shape.cols, a, b, beta, c);
+}
+
+template <class T>
+Var<T> product(Product product, Var<T> a, Var<T> b, At at) {
+  return product == Product::nn   ? matmul(a, b, at)
+         : product == Product::tn ? matmul_tn(a, b, at)
+                                  : matmul_nt(a, b, at);
+}
+
+template <Product P, class T>
+struct Matmul {
+  static constexpr const char* name = P == Product::nn   ? "matmul"
+                                      : P == Product::tn ? "matmul_tn"
+                                                         : "matmul_nt";
+
+  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out) {
+    const ProductRule r = product_rule(P, i);
+    const Node<T>& other = *f.x[1 - i];
+    const int cols = f.y->shape.cols;
+    // Rows of the result are rows of A in A B and A B'; a range of them needs that range of A.
+    const bool by_rows = P != Product::tn && i == 1;
+    const Shape g_shape{end - begin, cols};
+    const Shape other_shape = by_rows ? Shape{end - begin, other.shape.cols} : other.shape;
+    const T* other_value = by_rows ? other.value + Shape{begin, other.shape.cols}.size() : other.value;
+    if (r.g_first)
+      multiply(r.product, g_shape, g, other_shape, other_value, T(1), out);
+    else
+      multiply(r.product, other_shape, other_value, g_shape, g, T(1), out);
+  }
+
+  static Var<T> pullback_graph(Var<T>, const std::array<Var<T>, 3>& x, int i, Var<T> g) {
+    const ProductRule r = product_rule(P, i);
+    const Var<T>& other = x[static_cast<std::size_t>(1 - i)];
+    return r.g_first ? product(r.product, g, other, At::current())
+                     : product(r.product, other, g, At::current());
+  }
+
+  static bool own_rows(const Frame<T>&, int i) { return P != Product::tn && i == 0; }
+  static bool shared(const Frame<T>&, int i) { return P != Product::tn && i == 1; }
+
+  static constexpr Op<T> op{name, pullback, pullback_graph, own_rows, shared};
+};
+
+/// x W + b; the bias is prefilled and the product accumulates onto it.
+template <class T>
+struct Linear {
+  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out) {
+    if (i < 2) return Matmul<Product::nn, T>::pullback(f, i, begin, end, g, out);
+    const int cols = f.y->shape.cols;
+    for (int r = 0; r < end - begin; ++r)
+      for (int j = 0; j < cols; ++j)
+        out[j] += g[static_cast<std::size_t>(r) * static_cast<std::size_t>(cols) + j];
+  }
+  static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g) {
+    if (i < 2) return Matmul<Product::nn, T>::pullback_graph(y, x, i, g);
+    return sum_to(g, x[2].shape());
+  }
+  static bool own_rows(const Frame<T>&, int i) { return i == 0; }
+  static bool shared(const Frame<T>&, int i) { return i > 0; }
+
+  static constexpr Op<T> op{"linear", pullback, pullback_graph, own_rows, shared};
+};
+
+// ---- Linear maps ----
+
+// A map M has
+//   apply(x_shape, x, index, y_shape, y)   y += M x
+//   adjoint                                the map M', for which <M x, g> = <x, M' g>
+//   own_rows(x_shape, y_shape)             row r of M x depends on row r of x alone
+//   shared(x_shape)                        M x is defined row by row from the whole of x
+
+struct BroadcastTo;
+struct Place;
+struct ScatterAdd;
+
+struct SumTo {
+  static constexpr const char* name = "sum_to";
+  using adjoint = BroadcastTo;
+  template <class T>
+  static void apply(Shape x_shape, const T* x, const int*, Shape y_shape, T* y) {
+    for (int r = 0; r < x_shape.rows; ++r) {
+      const T* in = x + Shape{r, x_shape.cols}.size();
+      T* out = y + (y_shape.rows == 1 ? 0 : Shape{r, y_shape.cols}.size());
+      if (y_shape.cols == 1) {
+        out[0] += sum(in, x_shape.cols);
+      } else {
+        for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
+      }
+    }
+  }
+  static bool own_rows(Shape x, Shape y) { return x.rows == y.rows; }
+  static bool shared(Shape) { return false; }
+};
+
+struct BroadcastTo {
+  static constexpr const char* name = "broadcast_to";
+  using adjoint = SumTo;
+  template <class T>
+  static void apply(Shape x_shape, const T* x, const int*, Shape y_shape, T* y) {
+    for (int r = 0; r < y_shape.rows; ++r) {
+      const T* in = x + (x_shape.rows == 1 ? 0 : Shape{r, x_shape.cols}.size());
+      T* out = y + Shape{r, y_shape.cols}.size();
+      for (int j = 0; j < y_shape.cols; ++j) out[j] += in[x_shape.cols == 1 ? 0 : j];
+    }
+  }
+  static bool own_rows(Shape x, Shape y) { return x.rows == y.rows; }
+  static bool shared(Shape x) { return x.rows == 1; }
+};
+
+struct Pick {
+  static constexpr const char* name = "pick";
+  using adjoint = Place;
+  template <class T>
+  static void apply(Shape x_shape, const T* x, const int* index, Shape, T* y) {
+    for (int r = 0; r < x_shape.rows; ++r)
+      y[r] += x[Shape{r, x_shape.cols}.size() + static_cast<std::size_t>(index[r])];
+  }
+  static bool own_rows(Shape, Shape) { return true; }
+  static bool shared(Shape) { return false; }
+};
+
+struct Place {
+  static constexpr const char* name = "place";
+  using adjoint = Pick;
+  template <class T>
+  static void apply(Shape x_shape, const T* x, const int* index, Shape y_shape, T* y) {
+    for (int r = 0; r < x_shape.rows; ++r)
+      y[Shape{r, y_shape.cols}.size() + static_cast<std::size_t>(index[r])] += x[r];
+  }
+  static bool own_rows(Shape, Shape) { return true; }
+  static bool shared(Shape) { return false; }
+};
+
+struct Gather {
+  static constexpr const char* name = "gather";
+  using adjoint = ScatterAdd;
+  template <class T>
+  static void apply(Shape x_shape, const T* x, const int* index, Shape y_shape, T* y) {
+    for (int r = 0; r < y_shape.rows; ++r) {
+      const T* in = x + Shape{index[r], x_shape.cols}.size();
+      T* out = y + Shape{r, x_shape.cols}.size();
+      for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
+    }
+  }
+  static bool own_rows(Shape, Shape) { return false; }
+  static bool shared(Shape) { return true; }
+};
+
+struct ScatterAdd {
+  static constexpr const char* name = "scatter_add";
+  using adjoint = Gather;
+  template <class T>
+  static void apply(Shape x_shape, const T* x, const int* index, Shape, T* y) {
+    for (int r = 0; r < x_shape.rows; ++r) {
+      const T* in = x + Shape{r, x_shape.cols}.size();
+      T* out = y + Shape{index[r], x_shape.cols}.size();
+      for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
+    }
+  }
+  static bool own_rows(Shape, Shape) { return false; }
+  static bool shared(Shape) { return false; }
+};
+
+/// Records M x; the index lives in the arena already.
+template <class M, class T>
+Var<T> record_map(Var<T> x, const int* index, Shape y_shape);
+
+template <class M, class T>
+struct LinearMap {
+  static void pullback(const Frame<T>& f, int, int begin, int end, const T* g, T* out) {
+    const Shape x = f.x[0]->shape, y = f.y->shape;
+    const bool own = M::own_rows(x, y);
+    const int* index = f.y->index ? f.y->index + begin : nullptr;
+    M::adjoint::apply(Shape{end - begin, y.cols}, g, index, own ? Shape{end - begin, x.cols} : x, out);
+  }
+  static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
+    return record_map<typename M::adjoint>(g, y.node().index, x[0].shape());
+  }
+  static bool own_rows(const Frame<T>& f, int) { return M::own_rows(f.x[0]->shape, f.y->shape); }
+  static bool shared(const Frame<T>& f, int) { return M::shared(f.x[0]->shape); }
+
+  static constexpr Op<T> op{M::name, pullback, pullback_graph, own_rows, shared};
+};
+
+}  // namespace detail
+
+template <class D, class T>
+Var<T> record_elementwise(std::span<const Operand<T>> operands) {
+  using namespace detail;
+  constexpr int N = arity<D>;
+  const At where = operands[0].at;
+  expect(operands.size() == N, D::name, ": takes ", N, " operands, got ", operands.size());
+  Record<T>& record = common_record<T>(D::name, operands);
+  std::array<int, N> nodes;
+  std::array<Shape, N> shapes;
+  std::array<const T*, N> x;
+  Shape y_shape{1, 1};
+  for (int i = 0; i < N; ++i) nodes[i] = node_of(record, operands[i]);
+  for (int i = 0; i < N; ++i) {
+    shapes[i] = at(record, nodes[i]).shape;
+    x[i] = at(record, nodes[i]).value;
+    if (shapes[i].rows != 1) y_shape.rows = shapes[i].rows;
+    if (shapes[i].cols != 1) y_shape.cols = shapes[i].cols;
+  }
+  for (int i = 0; i < N; ++i)
+    expect((shapes[i].rows == 1 || shapes[i].rows == y_shape.rows) &&
+               (shapes[i].cols == 1 || shapes[i].cols == y_shape.cols),
+           D::name, ": shapes ", operand_shapes<T>(record, nodes), " do not broadcast", place_of(where));
+  T* y;
+  Node<T>& node = append<T>(record, &Elementwise<D, T>::op, nodes, y_shape, &y);
+  if (piecewise_constant<D>) node.needs_gradient = false;
+  Elementwise<D, T>::forward(y_shape, shapes, x, y, record.arena);
+  return last(record);
+}
+
+namespace detail {
+
+/// Every way operands can broadcast to 3x4, and the edges: one row, one column, one number.
+inline std::vector<std::vector<Shape>> broadcast_patterns(int arity) {
+  const Shape full{3, 4}, one_row{1, 4}, column{3, 1}, number{1, 1};
+  if (arity == 1) return {{full}, {one_row}, {column}, {number}};
+  std::vector<std::vector<Shape>> out;
+  for (const Shape a : {full, one_row, column, number})
+    for (const Shape b : {full, one_row, column, number}) {
+      if (arity == 2) out.push_back({a, b});
+      if (arity == 3)
+        for (const Shape c : {full, one_row, column, number}) out.push_back({a, b, c});
+    }
+  return out;
+}
+
+template <class D, class T>
+OpEntry<T> entry() {
+  return {D::name, piecewise_constant<D>, std::vector<Domain>(std::begin(D::domain), std::end(D::domain)),
+          broadcast_patterns(arity<D>), record_elementwise<D, T>};
+}
+
+}  // namespace detail
+}  // namespace lowvar

@@ -1,0 +1,249 @@
+// The tape: what an operation records, and how gradients are read back. Values are matrices; rows are
+// samples.
+//
+// A Tape is owned by the call that differentiates. A Var names one of its nodes and is checked at every use:
+// a Var of an ended tape, or of another one, throws. The order of recording is the topological order, so a
+// backward pass is one loop: no sorting, no recursion, no reference counts. Values live in an arena that is
+// kept between tapes.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <span>
+#include <vector>
+
+#include "core/array.h"
+
+namespace lowvar {
+
+using At = std::source_location;
+
+/// Bump allocator over chunks that survive `rewind`: a step that repeats allocates nothing new.
+class Arena {
+ public:
+  struct Mark {
+    std::size_t chunk = 0, used = 0;
+  };
+
+  /// Uninitialised room for n values, aligned to 64 bytes.
+  template <class T>
+  T* allocate(std::size_t n) {
+    return static_cast<T*>(bytes(n * sizeof(T)));
+  }
+  Mark mark() const { return at_; }
+  void rewind(Mark mark) { at_ = mark; }
+
+ private:
+  void* bytes(std::size_t n);
+
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+  struct Chunk {
+    std::unique_ptr<std::byte[], Free> data;
+    std::size_t size;
+  };
+  std::vector<Chunk> chunks_;
+  Mark at_;
+};
+
+template <class T>
+struct Op;
+
+template <class T>
+struct Node {
+  const Op<T>* op = nullptr;  // null for a leaf
+  std::array<int, 3> operand{-1, -1, -1};
+  Shape shape;
+  const T* value = nullptr;
+  const int* index = nullptr;   // the row or column numbers of gather, pick and their adjoints
+  bool needs_gradient = false;  // depends on a parameter
+  bool per_row = false;         // depends on data: row r belongs to sample r
+};
+
+template <class T>
+struct Record {
+  std::vector<Node<T>> nodes;
+  Arena arena;
+  std::uint32_t generation = 0;
+};
+
+template <class T>
+struct Operand;
+
+template <class T>
+class Var;
+template <class T>
+Var<T> negate(const Operand<T>& x);
+template <class T>
+Var<T> add(const Operand<T>& a, const Operand<T>& b);
+template <class T>
+Var<T> subtract(const Operand<T>& a, const Operand<T>& b);
+template <class T>
+Var<T> multiply(const Operand<T>& a, const Operand<T>& b);
+template <class T>
+Var<T> divide(const Operand<T>& a, const Operand<T>& b);
+
+/// A node of a tape: what operations take and give. Two words and a check.
+template <class T>
+class Var {
+ public:
+  Var() = default;
+  Var(Record<T>* record, int index) : record_(record), index_(index), generation_(record->generation) {}
+
+  Shape shape() const { return node().shape; }
+  int rows() const { return node().shape.rows; }
+  int cols() const { return node().shape.cols; }
+  /// The numbers, row-major, until the tape ends.
+  std::span<const T> values() const { return {node().value, node().shape.size()}; }
+  /// A copy that outlives the tape and carries no gradient.
+  Array<T> value() const { return from_values<T>(rows(), cols(), values()); }
+  /// The number of a 1x1.
+  T item(At at = At::current()) const;
+
+  /// The node on its tape; throws Error if the tape has ended.
+  const Node<T>& node() const;
+  Record<T>* record() const { return record_; }
+  int index() const { return index_; }
+
+  friend Var operator+(const Operand<T>& a, const Operand<T>& b) { return add(a, b); }
+  friend Var operator-(const Operand<T>& a, const Operand<T>& b) { return subtract(a, b); }
+  friend Var operator*(const Operand<T>& a, const Operand<T>& b) { return multiply(a, b); }
+  friend Var operator/(const Operand<T>& a, const Operand<T>& b) { return divide(a, b); }
+  friend Var operator-(const Operand<T>& a) { return negate(a); }
+
+ private:
+  Record<T>* record_ = nullptr;
+  int index_ = -1;
+  std::uint32_t generation_ = 0;
+};
+
+/// What an operation takes: a Var, or an Array or number, which are copied and carry no gradient. Remembers
+/// the line.
+template <class T>
+struct Operand {
+  Var<T> var;
+  const Array<T>* array = nullptr;
+  T number = 0;
+  bool is_var = false;
+  At at;
+
+  Operand(Var<T> x, At where = At::current()) : var(x), is_var(true), at(where) {}
+  Operand(const Array<T>& x, At where = At::current()) : array(&x), at(where) {}
+  template <class N>
+  requires std::is_arithmetic_v<N> Operand(N x, At where = At::current())
+      : number(static_cast<T>(x)), at(where) {}
+};
+
+// xtensor's operators take anything beside one of its arrays; these are closer, so that Var * Array is a Var.
+#define LOWVAR_ARRAY_OPERATOR(symbol, name)                                  \
+  template <class T, class A>                                                \
+  requires std::same_as<std::remove_cvref_t<A>, Array<T>> Var<T>             \
+  operator symbol(Var<T> a, A&& b) {                                         \
+    return name(Operand<T>(a), Operand<T>(static_cast<const Array<T>&>(b))); \
+  }                                                                          \
+  template <class A, class T>                                                \
+  requires std::same_as<std::remove_cvref_t<A>, Array<T>> Var<T>             \
+  operator symbol(A&& a, Var<T> b) {                                         \
+    return name(Operand<T>(static_cast<const Array<T>&>(a)), Operand<T>(b)); \
+  }
+LOWVAR_ARRAY_OPERATOR(+, add)
+LOWVAR_ARRAY_OPERATOR(-, subtract)
+LOWVAR_ARRAY_OPERATOR(*, multiply)
+LOWVAR_ARRAY_OPERATOR(/, divide)
+#undef LOWVAR_ARRAY_OPERATOR
+
+template <class T>
+class Tape {
+ public:
+  Tape();
+  ~Tape();
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  /// A leaf that gradients are taken for. Borrows the array: it must outlive the tape.
+  Var<T> parameter(const Array<T>& x) { return leaf(x, true, false); }
+  std::vector<Var<T>> parameters(const std::vector<Array<T>>& xs);
+  /// A leaf whose row r belongs to sample r, which grouped gradients keep apart. Borrows the array.
+  Var<T> data(const Array<T>& x) { return leaf(x, false, true); }
+  /// A leaf that is neither. Borrows the array.
+  Var<T> constant(const Array<T>& x) { return leaf(x, false, false); }
+
+  Var<T> parameter(Array<T>&&) = delete;
+  Var<T> data(Array<T>&&) = delete;
+  Var<T> constant(Array<T>&&) = delete;
+
+ private:
+  Var<T> leaf(const Array<T>& x, bool parameter, bool per_row);
+  std::unique_ptr<Record<T>> record_;
+};
+
+/// The value of x as a constant of its own tape: derivatives stop here.
+template <class T>
+Var<T> stop_gradient(Var<T> x);
+
+// ---- Gradients ----
+
+/// dy/dx of a 1x1 y for each x of xs (each of x's shape). Mutates nothing; zero where y does not depend on x.
+template <class T>
+std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at = At::current());
+template <class T>
+Array<T> grad(Var<T> y, Var<T> x, At at = At::current()) {
+  return grad(y, std::vector<Var<T>>{x}, at).front();
+}
+
+/// As grad, recorded on the tape, to be differentiated again.
+template <class T>
+std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at = At::current());
+template <class T>
+Var<T> grad_graph(Var<T> y, Var<T> x, At at = At::current()) {
+  return grad_graph(y, std::vector<Var<T>>{x}, at).front();
+}
+
+/// Gradients of groups of samples. y is [n x 1], one number a sample; `offset` [G+1] cuts the rows into G
+/// contiguous groups; `weights` is [n x K]. Row g*K + k of the result, [G*K x d], is
+///     sum of weights(r, k) * dy(r)/dx  over the rows r of group g,
+/// the xs flattened one after another (d numbers in all). All K weightings share one backward pass.
+/// Parameters may meet the samples through linear, matmul (A B, A B'), gather and broadcasting; anything else
+/// throws.
+template <class T>
+Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
+                      const Array<T>& weights, At at = At::current());
+
+// ---- What operations are made of (see primitive.h) ----
+
+/// What a derivative rule sees: the result and the operands it was computed from.
+template <class T>
+struct Frame {
+  const Node<T>* y;
+  std::array<const Node<T>*, 3> x;
+  Arena* arena;
+};
+
+template <class T>
+struct Op {
+  const char* name;
+  /// Adds the cotangent of operand i due to rows [begin, end) of the result to `out`. g points at row
+  /// `begin`. out points at row `begin` too where the operand has a row for each row of the result, and at
+  /// its first row elsewhere.
+  void (*pullback)(const Frame<T>&, int i, int begin, int end, const T* g, T* out);
+  /// The cotangent of operand i, of its shape, recorded.
+  Var<T> (*pullback_graph)(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g);
+  /// Row r of the result depends on row r of operand i alone.
+  bool (*own_rows)(const Frame<T>&, int i);
+  /// Every row of the result may depend on all of operand i, and pullback may be asked for some rows only.
+  bool (*shared)(const Frame<T>&, int i);
+};
+
+/// The tape of the first Var among the operands; throws unless there is one and all are of that tape.
+template <class T>
+Record<T>& common_record(const char* op, std::span<const Operand<T>> operands);
+
+/// The node of an operand; numbers and arrays become constants of the record.
+template <class T>
+int node_of(Record<T>& record, const Operand<T>& operand);
+
+}  // namespace lowvar
