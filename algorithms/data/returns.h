@@ -1,0 +1,45 @@
+// Psi: what multiplies grad log pi(a_t|s_t) (Schulman et al. 2016, eq. 1), for one trajectory of n steps.
+// Pure functions of spans of length n. v_t = V_t(s_t); next_v_t = V_{t+1}(s_{t+1}), which is 0 where nothing
+// follows.
+#pragma once
+
+#include <algorithm>
+#include <span>
+
+namespace lowvar {
+
+/// R = sum_t gamma^t r_t.
+inline double discounted_return(std::span<const double> r, double gamma) {
+  double R = 0;
+  for (std::size_t t = r.size(); t-- > 0;) R = r[t] + gamma * R;
+  return R;
+}
+
+/// G_t = sum_{k>=t} gamma^(k-t) r_k (Sutton & Barto 2018, eq. 3.9).
+inline void returns_to_go(std::span<const double> r, double gamma, std::span<double> G) {
+  double next = 0;
+  for (std::size_t t = r.size(); t-- > 0;) G[t] = next = r[t] + gamma * next;
+}
+
+/// delta_t = r_t + gamma V_{t+1}(s_{t+1}) - V_t(s_t) (Schulman et al. 2016, eq. 9).
+inline void td_errors(std::span<const double> r, std::span<const double> v, std::span<const double> next_v,
+                      double gamma, std::span<double> delta) {
+  for (std::size_t t = 0; t < r.size(); ++t) delta[t] = r[t] + gamma * next_v[t] - v[t];
+}
+
+/// A_t = sum_{i>=0} (gamma lambda)^i delta_{t+i} (Schulman et al. 2016, eq. 16). In place.
+inline void gae(std::span<double> delta, double gamma, double lambda) {
+  for (std::size_t t = delta.size(); t-- > 1;) delta[t - 1] += gamma * lambda * delta[t];
+}
+
+/// A_t = sum_{i<K} gamma^i delta_{t+i}, stopping at the end (Mnih et al. 2016, section 4). In place.
+inline void nstep(std::span<double> delta, double gamma, int K) {
+  for (std::size_t t = 0; t < delta.size(); ++t) {
+    const std::size_t end = std::min(delta.size(), t + static_cast<std::size_t>(K));
+    double A = 0;
+    for (std::size_t k = end; k-- > t;) A = delta[k] + gamma * A;
+    delta[t] = A;
+  }
+}
+
+}  // namespace lowvar

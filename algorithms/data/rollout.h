@@ -1,0 +1,86 @@
+// Sampling trajectories. Trajectory i of a stream is the same whoever samples it and beside whichever others,
+// up to the rounding of a network's outputs, which depends on how many rows it sees at once: a shard is
+// always sampled whole.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+
+#include "algorithms/data/trajectory.h"
+#include "envs/env.h"
+#include "envs/tabular.h"
+#include "nn/policy.h"
+
+namespace lowvar {
+
+/// Which trajectories to sample: [first, first + count) of stream `stream` of `seed`.
+struct Draw {
+  std::uint64_t seed;
+  std::string_view stream;
+  int first;
+  int count;
+};
+
+/// Trajectories of a tabular policy pi [S x A]; horizon mdp.T.
+Trajectories rollout(const Mdp& mdp, const Array<double>& pi, Draw draw);
+
+/// Trajectories of at most T steps; the episodes of the draw run side by side, one batch of observations a
+/// step.
+template <Environment E>
+Trajectories rollout(const E& env, const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
+                     int T, Draw draw) {
+  struct Episode {
+    Rng rng;
+    typename E::State state;
+    std::vector<double> observation, reward, log_mu;
+    std::vector<int> action;
+    bool terminated = false;
+  };
+  std::vector<Episode> episodes;
+  for (int i = 0; i < draw.count; ++i) {
+    Rng rng(draw.seed, draw.stream, static_cast<std::uint32_t>(draw.first + i));
+    const auto state = env.reset(rng);
+    episodes.push_back({rng, state, {}, {}, {}, {}});
+  }
+  std::vector<int> running;
+  for (int i = 0; i < draw.count; ++i) running.push_back(i);
+  for (int t = 0; t < T && !running.empty(); ++t) {
+    Array<double> observation = zeros<double>(static_cast<int>(running.size()), E::observation);
+    for (std::size_t k = 0; k < running.size(); ++k)
+      env.observe(episodes[static_cast<std::size_t>(running[k])].state,
+                  row(observation, static_cast<int>(k)));
+    const Array<double> p = probabilities(policy, theta, {{}, &observation});
+    std::vector<int> still;
+    for (std::size_t k = 0; k < running.size(); ++k) {
+      Episode& e = episodes[static_cast<std::size_t>(running[k])];
+      const auto pi = row(p, static_cast<int>(k));
+      e.rng.seek(static_cast<std::uint32_t>(t) + 1);  // step 0 is the reset
+      const int action = e.rng.categorical(pi);
+      const auto step = env.step(e.state, action, e.rng);
+      const auto seen = row(observation, static_cast<int>(k));
+      e.observation.insert(e.observation.end(), seen.begin(), seen.end());
+      e.action.push_back(action);
+      e.reward.push_back(step.reward);
+      e.log_mu.push_back(std::log(pi[static_cast<std::size_t>(action)]));
+      e.state = step.state;
+      e.terminated = step.terminated;
+      if (!step.terminated) still.push_back(running[k]);
+    }
+    running = std::move(still);
+  }
+  Trajectories out;
+  std::vector<double> observations;
+  for (const Episode& e : episodes) {
+    out.offset.push_back(out.offset.back() + static_cast<int>(e.reward.size()));
+    observations.insert(observations.end(), e.observation.begin(), e.observation.end());
+    out.action.insert(out.action.end(), e.action.begin(), e.action.end());
+    out.reward.insert(out.reward.end(), e.reward.begin(), e.reward.end());
+    out.log_mu.insert(out.log_mu.end(), e.log_mu.begin(), e.log_mu.end());
+    out.terminated.push_back(e.terminated);
+  }
+  out.observation = from_values<double>(out.rows(), E::observation, observations);
+  return out;
+}
+
+}  // namespace lowvar

@@ -1,0 +1,35 @@
+// What was sampled: N trajectories, their steps one after another in rows.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/array.h"
+
+namespace lowvar {
+
+/// Steps of trajectory i are rows [offset[i], offset[i+1]). Row t of it holds s_t, a_t, r_t and log
+/// mu(a_t|s_t) of the policy mu that acted. Tabular worlds fill `state`, others `observation`.
+struct Trajectories {
+  std::vector<int> offset{0};      // [N+1]
+  std::vector<int> state;          // [rows]
+  std::vector<int> final_state;    // [N], after the last step
+  Array<double> observation;       // [rows x p]
+  std::vector<int> action;         // [rows]
+  std::vector<double> reward;      // [rows]
+  std::vector<double> log_mu;      // [rows]
+  std::vector<char> terminated;    // [N]; the others were ended by the horizon
+  std::vector<double> value;       // [rows], V_t(s_t) of the critic; empty without one
+  std::vector<double> next_value;  // [rows], V_{t+1}(s_{t+1})
+
+  int size() const { return static_cast<int>(offset.size()) - 1; }
+  int rows() const { return offset.back(); }
+  int begin(int i) const { return offset[static_cast<std::size_t>(i)]; }
+  int end(int i) const { return offset[static_cast<std::size_t>(i) + 1]; }
+  int length(int i) const { return end(i) - begin(i); }
+  std::span<const double> rewards(int i) const {
+    return {reward.data() + begin(i), static_cast<std::size_t>(length(i))};
+  }
+};
+
+}  // namespace lowvar

@@ -1,0 +1,64 @@
+// One notion of an estimator: weights for the rows of a batch of trajectories, a surrogate they enter, and,
+// where the weight is per parameter, a step that combines several weightings. What is measured is what is
+// trained with.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "algorithms/data/trajectory.h"
+#include "algorithms/estimators/surrogates.h"
+#include "nn/policy.h"
+
+namespace lowvar {
+
+/// Numbers an estimator may subtract; from an oracle, else from an independent pilot, never from the measured
+/// batch.
+struct Constants {
+  double gamma = 1;
+  double J = 0;                           // E R
+  double b_star = 0;                      // E[R S'S] / E[S'S], S = sum_t z_t
+  std::vector<double> b_i;                // [d], E[S_i^2 R] / E[S_i^2], 0 where S_i is always 0
+  std::vector<double> mean_return_to_go;  // [T], mean of G_t over trajectories still running at t
+};
+
+struct Estimator {
+  std::string name = {};      // as typed
+  std::string equation = {};  // g, in the notation of docs/math.md
+  std::string source = {};    // paper and equation number
+  bool needs_critic = false;
+  bool needs_constants = false;
+  bool off_policy = false;  // has importance weights: data may come from another policy
+  int weightings = 1;       // K
+
+  /// Psi, [rows x K].
+  std::function<Array<double>(const Trajectories&, const Constants&)> weights = {};
+  Surrogate surrogate = score_function();
+  /// From the K gradients of a group, [K x d] one after another, to the estimate, [d]. Absent: K = 1 and it
+  /// is the gradient.
+  std::function<void(std::span<const double> gradients, const Constants&, std::span<double> g)> combine = {};
+};
+
+/// The estimator of this name: "gae:0.95", "nstep:5+undiscounted", ... Throws Error naming what is wrong with
+/// it.
+Estimator make_estimator(std::string_view name);
+
+/// One line for each family: how it is written and an example that can be made.
+struct EstimatorFamily {
+  std::string pattern;
+  std::string example;
+};
+std::vector<EstimatorFamily> estimator_families();
+
+/// Estimates of several estimators from the same trajectories and one backward pass: for each, [G x d], row i
+/// the sum over the rows [offset[i], offset[i+1]) of its weighted scores at theta. With a trajectory a group
+/// this is what the ruler measures; with all rows one group, divided by their number of trajectories, what an
+/// optimiser follows.
+std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators,
+                                    const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
+                                    const Trajectories& batch, std::span<const int> offset,
+                                    const Constants& constants);
+
+}  // namespace lowvar

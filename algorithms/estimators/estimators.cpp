@@ -1,0 +1,318 @@
+// The zoo: each estimator of the conventions is a few lines of composition.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <optional>
+
+#include "algorithms/data/returns.h"
+#include "algorithms/estimators/estimator.h"
+
+namespace lowvar {
+namespace {
+
+/// [rows x 1] filled trajectory by trajectory: f(i, span of its rows).
+template <class F>
+Array<double> by_trajectory(const Trajectories& batch, F&& f) {
+  Array<double> out = zeros<double>(batch.rows(), 1);
+  for (int i = 0; i < batch.size(); ++i)
+    f(i, std::span<double>(out.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i))));
+  return out;
+}
+
+/// Carries gamma^t in front of the score at t.
+void discount(std::span<double> psi, double gamma) {
+  double factor = 1;
+  for (double& each : psi) each *= factor, factor *= gamma;
+}
+
+/// Whole-trajectory weights: f(R) on every step.
+template <class F>
+Array<double> of_return(const Trajectories& batch, const Constants& c, F&& f) {
+  return by_trajectory(batch, [&](int i, std::span<double> psi) {
+    std::fill(psi.begin(), psi.end(), f(discounted_return(batch.rewards(i), c.gamma)));
+  });
+}
+
+Array<double> togo(const Trajectories& batch, const Constants& c) {
+  return by_trajectory(batch,
+                       [&](int i, std::span<double> psi) { returns_to_go(batch.rewards(i), c.gamma, psi); });
+}
+
+std::span<const double> steps_of(const std::vector<double>& rows, const Trajectories& batch, int i) {
+  return {rows.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i))};
+}
+
+/// f(deltas in place) for each trajectory.
+template <class F>
+Array<double> of_td_errors(const Trajectories& batch, const Constants& c, F&& f) {
+  return by_trajectory(batch, [&](int i, std::span<double> psi) {
+    td_errors(batch.rewards(i), steps_of(batch.value, batch, i), steps_of(batch.next_value, batch, i),
+              c.gamma, psi);
+    f(psi);
+  });
+}
+
+Estimator reinforce() {
+  return {.equation = "g = R sum_t z_t",
+          .source = "Williams 1992, eq. 11",
+          .weights = [](const Trajectories& b, const Constants& c) {
+            return of_return(b, c, [](double R) { return R; });
+          }};
+}
+
+Estimator reinforce_mean() {
+  return {.equation = "g = (R - J) sum_t z_t",
+          .source = "Williams 1992, eq. 4, with the reinforcement baseline b = E R",
+          .needs_constants = true,
+          .weights = [](const Trajectories& b, const Constants& c) {
+            return of_return(b, c, [&](double R) { return R - c.J; });
+          }};
+}
+
+Estimator reinforce_optimal() {
+  return {.equation = "g = (R - b*) sum_t z_t,  b* = E[R S'S] / E[S'S],  S = sum_t z_t",
+          .source = "Weaver & Tao 2001, theorem 1; Greensmith, Bartlett & Baxter 2004, section 4",
+          .needs_constants = true,
+          .weights = [](const Trajectories& b, const Constants& c) {
+            return of_return(b, c, [&](double R) { return R - c.b_star; });
+          }};
+}
+
+Estimator reinforce_per_parameter() {
+  return {.equation = "g_i = (R - b_i) S_i,  b_i = E[S_i^2 R] / E[S_i^2]",
+          .source = "Peters & Schaal 2008, eq. 15",
+          .needs_constants = true,
+          .weightings = 2,
+          .weights =
+              [](const Trajectories& b, const Constants& c) {
+                const Array<double> R = of_return(b, c, [](double each) { return each; });
+                Array<double> psi = full<double>(b.rows(), 2, 1.0);
+                for (int r = 0; r < b.rows(); ++r) psi(r, 0) = R(r, 0);
+                return psi;
+              },
+          .combine =
+              [](std::span<const double> gradients, const Constants& c, std::span<double> g) {
+                const auto RS = gradients.first(g.size()), S = gradients.last(g.size());
+                for (std::size_t i = 0; i < g.size(); ++i) g[i] = RS[i] - c.b_i[i] * S[i];
+              }};
+}
+
+Estimator reward_to_go() {
+  return {.equation = "g = sum_t gamma^t z_t G_t,  G_t = sum_{k>=t} gamma^(k-t) r_k",
+          .source = "Sutton et al. 1999, theorem 1; Baxter & Bartlett 2001 (GPOMDP)",
+          .weights = togo};
+}
+
+Estimator reward_to_go_time() {
+  return {.equation = "g = sum_t gamma^t z_t (G_t - E[G_t | running at t])",
+          .source = "Peters & Schaal 2008, section 3.2; \"No VF\" in Schulman et al. 2016, figure 2",
+          .needs_constants = true,
+          .weights = [](const Trajectories& b, const Constants& c) {
+            Array<double> psi = togo(b, c);
+            for (int i = 0; i < b.size(); ++i)
+              for (int t = 0; t < b.length(i); ++t)
+                psi(b.begin(i) + t, 0) -= c.mean_return_to_go[static_cast<std::size_t>(t)];
+            return psi;
+          }};
+}
+
+Estimator reward_to_go_value() {
+  return {.equation = "g = sum_t gamma^t z_t (G_t - V_t(s_t))",
+          .source = "Sutton & Barto 2018, eq. 13.11; Schulman et al. 2016, eq. 1 (5)",
+          .needs_critic = true,
+          .weights = [](const Trajectories& b, const Constants& c) {
+            Array<double> psi = togo(b, c);
+            for (int r = 0; r < b.rows(); ++r) psi(r, 0) -= b.value[static_cast<std::size_t>(r)];
+            return psi;
+          }};
+}
+
+Estimator td() {
+  return {.equation = "g = sum_t gamma^t z_t delta_t,  delta_t = r_t + gamma V_{t+1}(s_{t+1}) - V_t(s_t)",
+          .source =
+              "Schulman et al. 2016, eq. 1 (6); the one-step actor-critic of Sutton & Barto 2018, eq. 13.14",
+          .needs_critic = true,
+          .weights = [](const Trajectories& b, const Constants& c) {
+            return of_td_errors(b, c, [](std::span<double>) {});
+          }};
+}
+
+Estimator n_step(int K) {
+  return {.equation = "g = sum_t gamma^t z_t sum_{i<K} gamma^i delta_{t+i}",
+          .source = "Mnih et al. 2016, section 4 (A3C's advantage)",
+          .needs_critic = true,
+          .weights = [K](const Trajectories& b, const Constants& c) {
+            return of_td_errors(b, c, [&](std::span<double> delta) { nstep(delta, c.gamma, K); });
+          }};
+}
+
+Estimator generalised_advantage(double lambda) {
+  return {.equation = "g = sum_t gamma^t z_t sum_i (gamma lambda)^i delta_{t+i}",
+          .source = "Schulman et al. 2016, eqs. 16 and 19",
+          .needs_critic = true,
+          .weights = [lambda](const Trajectories& b, const Constants& c) {
+            return of_td_errors(b, c, [&](std::span<double> delta) { gae(delta, c.gamma, lambda); });
+          }};
+}
+
+/// The discount stays outside the clip, which compares rho A with a clipped rho A of the same sign.
+Estimator clipped_surrogate(double epsilon) {
+  Estimator e = generalised_advantage(0.95);
+  e.equation =
+      "g = grad sum_t gamma^t min(rho_t A_t, clip(rho_t, 1-eps, 1+eps) A_t),  rho = pi/mu,  A = gae:0.95";
+  e.source = "Schulman et al. 2017, eq. 7";
+  e.off_policy = true;
+  e.surrogate = ppo_clip(epsilon);
+  return e;
+}
+
+/// The number after the colon, all of it; nullopt where there is none or it is something else.
+template <class N>
+std::optional<N> number(std::string_view text) {
+  N value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+struct Family {
+  EstimatorFamily shown;
+  std::function<Estimator(std::string_view name, std::string_view argument)> make;
+};
+
+/// A family without an argument.
+Family plain(const char* name, Estimator (*make)()) {
+  return {{name, name}, [make](std::string_view typed, std::string_view argument) {
+            expect(argument.empty(), "estimator '", typed, "' takes no argument after a colon");
+            return make();
+          }};
+}
+
+const std::vector<Family>& families() {
+  static const std::vector<Family> all = {
+      plain("reinforce", reinforce),
+      plain("reinforce-mean", reinforce_mean),
+      plain("reinforce-optimal", reinforce_optimal),
+      plain("reinforce-per-parameter", reinforce_per_parameter),
+      plain("togo", reward_to_go),
+      plain("togo-time", reward_to_go_time),
+      plain("togo-value", reward_to_go_value),
+      plain("td", td),
+      {{"nstep:K", "nstep:5"},
+       [](std::string_view typed, std::string_view argument) {
+         const auto K = number<int>(argument);
+         expect(K && *K >= 1, "estimator '", typed,
+                "': K must be a whole number of at least 1, as in nstep:5");
+         return n_step(*K);
+       }},
+      {{"gae:L", "gae:0.95"},
+       [](std::string_view typed, std::string_view argument) {
+         const auto lambda = number<double>(argument);
+         expect(lambda && *lambda >= 0 && *lambda <= 1, "estimator '", typed,
+                "': lambda must be a number from 0 to 1, as in gae:0.95");
+         return generalised_advantage(*lambda);
+       }},
+      {{"ppo-clip:EPS", "ppo-clip:0.2"},
+       [](std::string_view typed, std::string_view argument) {
+         const auto epsilon = number<double>(argument);
+         expect(epsilon && *epsilon > 0 && *epsilon < 1, "estimator '", typed,
+                "': the clipping range must be a number between 0 and 1, as in ppo-clip:0.2");
+         return clipped_surrogate(*epsilon);
+       }},
+  };
+  return all;
+}
+
+}  // namespace
+
+std::vector<EstimatorFamily> estimator_families() {
+  std::vector<EstimatorFamily> out;
+  for (const Family& f : families()) out.push_back(f.shown);
+  return out;
+}
+
+Estimator make_estimator(std::string_view name) {
+  constexpr std::string_view suffix = "+undiscounted";
+  std::string_view base = name;
+  const bool undiscounted = base.ends_with(suffix);
+  if (undiscounted) base.remove_suffix(suffix.size());
+  const std::size_t colon = base.find(':');
+  const std::string_view family = base.substr(0, colon);
+  const std::string_view argument =
+      colon == std::string_view::npos ? std::string_view() : base.substr(colon + 1);
+  for (const Family& f : families()) {
+    if (f.shown.pattern.substr(0, f.shown.pattern.find(':')) != family) continue;
+    expect(f.shown.pattern.find(':') != std::string::npos || colon == std::string_view::npos, "estimator '",
+           name, "' takes no argument after a colon");
+    Estimator e = f.make(name, argument);
+    e.name = name;
+    const bool causal = !family.starts_with("reinforce");
+    expect(causal || !undiscounted, "estimator '", name,
+           "': reinforce carries no gamma^t that +undiscounted could drop");
+    if (undiscounted) e.equation += "   (without the leading gamma^t)";
+    if (causal && !undiscounted)
+      e.weights = [psi_of = e.weights](const Trajectories& batch, const Constants& c) {
+        Array<double> psi = psi_of(batch, c);
+        for (int i = 0; i < batch.size(); ++i)
+          discount({psi.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i))}, c.gamma);
+        return psi;
+      };
+    return e;
+  }
+  std::string known;
+  for (const Family& f : families()) known += (known.empty() ? "" : ", ") + f.shown.pattern;
+  throw Error(join("unknown estimator '", name, "'; known: ", known,
+                   "; each but reinforce* also with +undiscounted"));
+}
+
+std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators,
+                                    const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
+                                    const Trajectories& batch, std::span<const int> offset,
+                                    const Constants& constants) {
+  const int n = batch.rows(), G = static_cast<int>(offset.size()) - 1;
+  int columns = 0;
+  for (const Estimator* e : estimators) columns += e->weightings;
+  std::size_t d = 0;
+  for (const auto& x : theta) d += x.size();
+
+  Tape<double> tape;
+  const auto parameters = tape.parameters(theta);
+  const auto log_pi =
+      policy(tape, parameters, {batch.state, batch.observation.size() ? &batch.observation : nullptr})
+          .log_prob(batch.action);
+  const Array<double> log_pi_value = log_pi.value();
+  const Array<double> log_mu = from_values<double>(n, 1, batch.log_mu);
+
+  // A surrogate reaches theta through log pi alone, so its gradient is the score times its own slope there.
+  Array<double> slope = zeros<double>(n, columns);
+  int column = 0;
+  for (const Estimator* e : estimators) {
+    const Array<double> psi = e->weights(batch, constants);
+    Array<double> at = zeros<double>(n, e->weightings);
+    for (int r = 0; r < n; ++r)
+      for (int k = 0; k < e->weightings; ++k) at(r, k) = log_pi_value(r, 0);
+    const Array<double> part = grad([&](Var<double> l) { return sum(e->surrogate(l, log_mu, psi)); }, at);
+    for (int r = 0; r < n; ++r)
+      for (int k = 0; k < e->weightings; ++k) slope(r, column + k) = part(r, k);
+    column += e->weightings;
+  }
+  const Array<double> all = grouped_grad(log_pi, parameters, offset, slope);  // [G*columns x d]
+
+  std::vector<Array<double>> out;
+  column = 0;
+  for (const Estimator* e : estimators) {
+    out.push_back(zeros<double>(G, static_cast<int>(d)));
+    for (int i = 0; i < G; ++i) {
+      const std::span<const double> gradients{row(all, i * columns + column).data(),
+                                              d * static_cast<std::size_t>(e->weightings)};
+      if (e->combine)
+        e->combine(gradients, constants, row(out.back(), i));
+      else
+        std::copy(gradients.begin(), gradients.end(), row(out.back(), i).begin());
+    }
+    column += e->weightings;
+  }
+  return out;
+}
+
+}  // namespace lowvar

@@ -1,0 +1,64 @@
+// Action distributions, a row a sample: log-density, entropy and KL as Vars; sampling on numbers.
+#pragma once
+
+#include <cmath>
+#include <numbers>
+#include <span>
+
+#include "autograd/autograd.h"
+#include "core/random.h"
+
+namespace lowvar {
+
+/// pi(a) = softmax(logits)_a over C actions.
+template <class T>
+struct Categorical {
+  Var<T> log_p;  // [n x C]
+
+  static Categorical from_logits(Var<T> logits) { return {log_softmax(logits)}; }
+
+  /// log pi(a_r) of each row, [n x 1].
+  Var<T> log_prob(std::span<const int> action) const { return pick(log_p, action); }
+  /// -sum_a pi(a) log pi(a), [n x 1].
+  Var<T> entropy() const { return -sum_rows(exp(log_p) * log_p); }
+};
+
+/// KL(p || q) of each row, [n x 1].
+template <class T>
+Var<T> kl(const Categorical<T>& p, const Categorical<T>& q) {
+  return sum_rows(exp(p.log_p) * (p.log_p - q.log_p));
+}
+
+/// Independent normals with means [n x C] and log standard deviations [n x C] or [1 x C].
+template <class T>
+struct DiagGaussian {
+  Var<T> mean;
+  Var<T> log_std;
+
+  /// log density of each row of `action` [n x C], [n x 1].
+  Var<T> log_prob(const Array<T>& action) const {
+    const Var<T> z = (action - mean) * exp(-log_std);
+    return sum_rows(square(z) * T(-0.5) - log_std - T(0.5) * std::log(T(2) * std::numbers::pi_v<T>));
+  }
+  /// sum_i log sigma_i + C (1 + log 2 pi) / 2, [n x 1].
+  Var<T> entropy() const {
+    const Var<T> each = log_std + T(0.5) * (T(1) + std::log(T(2) * std::numbers::pi_v<T>));
+    return sum_rows(broadcast_to(each, mean.shape()));
+  }
+};
+
+/// KL(p || q) of each row, [n x 1]: sum_i log(q_i/p_i) + (p_i^2 + (mu_p - mu_q)^2) / (2 q_i^2) - 1/2.
+template <class T>
+Var<T> kl(const DiagGaussian<T>& p, const DiagGaussian<T>& q) {
+  const Var<T> ratio = exp((p.log_std - q.log_std) * T(2));
+  const Var<T> shift = square((p.mean - q.mean) * exp(-q.log_std));
+  return sum_rows(q.log_std - p.log_std + (ratio + shift) * T(0.5) - T(0.5));
+}
+
+/// mean + sigma * normal draws, one a coordinate in order.
+inline void sample_gaussian(std::span<const double> mean, std::span<const double> log_std, Rng& rng,
+                            std::span<double> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = mean[i] + std::exp(log_std[i]) * rng.normal();
+}
+
+}  // namespace lowvar

@@ -1,0 +1,46 @@
+// Multilayer perceptrons: a description, an initialisation, a forward pass. Parameters are plain arrays.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "autograd/autograd.h"
+#include "core/random.h"
+
+namespace lowvar {
+
+enum class Activation { tanh, relu };
+
+/// Layers x -> act(x W0 + b0) -> ... -> x Wn + bn. sizes = {inputs, hidden..., outputs}.
+struct Mlp {
+  std::vector<int> sizes;
+  Activation activation = Activation::tanh;
+  double hidden_gain = 1.4142135623730951;  // of the orthogonal initialisation
+  double output_gain = 1;
+
+  int layers() const { return static_cast<int>(sizes.size()) - 1; }
+  /// "W0", "b0", "W1", ...
+  std::vector<std::string> names() const;
+};
+
+/// A random matrix with orthonormal rows or columns (whichever are fewer) times gain: Gram-Schmidt on normal
+/// draws (Saxe et al. 2014).
+Array<double> orthogonal(int rows, int cols, double gain, Rng& rng);
+
+/// W0, b0, W1, b1, ...: orthogonal weights, zero biases.
+std::vector<Array<double>> initialise(const Mlp& mlp, Rng& rng);
+
+/// Outputs [n x sizes.back()] for x [n x sizes.front()].
+template <class T>
+Var<T> forward(const Mlp& mlp, const std::vector<Var<T>>& theta, Var<T> x) {
+  const int layers = mlp.layers();
+  expect(static_cast<int>(theta.size()) == 2 * layers, "mlp: needs ", 2 * layers, " parameter arrays, got ",
+         theta.size());
+  for (int l = 0; l < layers; ++l) {
+    x = linear(x, theta[static_cast<std::size_t>(2 * l)], theta[static_cast<std::size_t>(2 * l + 1)]);
+    if (l + 1 < layers) x = mlp.activation == Activation::tanh ? tanh(x) : relu(x);
+  }
+  return x;
+}
+
+}  // namespace lowvar

@@ -1,0 +1,56 @@
+// Optimisers as pure steps: (parameters, gradient, state) -> parameters and state. They descend; negate g to
+// ascend.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "core/array.h"
+
+namespace lowvar {
+
+/// theta -= learning_rate * g.
+template <class T>
+void sgd_step(std::vector<Array<T>>& theta, const std::vector<Array<T>>& g, double learning_rate) {
+  for (std::size_t i = 0; i < theta.size(); ++i)
+    for (std::size_t j = 0; j < theta[i].size(); ++j)
+      theta[i].data()[j] -= static_cast<T>(learning_rate) * g[i].data()[j];
+}
+
+struct AdamOptions {
+  double learning_rate = 3e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+};
+
+template <class T>
+struct AdamState {
+  long t = 0;
+  std::vector<Array<T>> m, v;  // running means of g and g^2; empty before the first step
+};
+
+/// One step of Adam (Kingma & Ba 2015, algorithm 1).
+template <class T>
+void adam_step(std::vector<Array<T>>& theta, const std::vector<Array<T>>& g, AdamState<T>& state,
+               const AdamOptions& options) {
+  if (state.t == 0)
+    for (const auto& x : theta) state.m.push_back(zeros_like(x)), state.v.push_back(zeros_like(x));
+  ++state.t;
+  const double correct1 = 1 - std::pow(options.beta1, static_cast<double>(state.t));
+  const double correct2 = 1 - std::pow(options.beta2, static_cast<double>(state.t));
+  const T step = static_cast<T>(options.learning_rate / correct1), b1 = static_cast<T>(options.beta1),
+          b2 = static_cast<T>(options.beta2), root = static_cast<T>(1 / std::sqrt(correct2)),
+          epsilon = static_cast<T>(options.epsilon);
+  for (std::size_t i = 0; i < theta.size(); ++i)
+    for (std::size_t j = 0; j < theta[i].size(); ++j) {
+      const T e = g[i].data()[j];
+      T& m = state.m[i].data()[j];
+      T& v = state.v[i].data()[j];
+      m = b1 * m + (1 - b1) * e;
+      v = b2 * v + (1 - b2) * e * e;
+      theta[i].data()[j] -= step * m / (std::sqrt(v) * root + epsilon);
+    }
+}
+
+}  // namespace lowvar
