@@ -112,8 +112,11 @@ Var<T> place(Var<T> x, std::span<const int> index, int cols, At where) {
 template <class T>
 Var<T> gather(Var<T> table, std::span<const int> index, At where) {
   detail::check_index("gather", index, static_cast<int>(index.size()), table.rows(), "rows", where);
-  return detail::record_map<detail::Gather>(table, detail::keep(*table.record(), index),
-                                            {static_cast<int>(index.size()), table.cols()});
+  Record<T>& record = *table.record();
+  const Var<T> y = detail::record_map<detail::Gather>(table, detail::keep(record, index),
+                                                      {static_cast<int>(index.size()), table.cols()});
+  record.nodes.back().per_row = true;  // the index is data
+  return y;
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,7 @@ struct Estimator {
   bool needs_constants = false;
   bool off_policy = false;  // has importance weights: data may come from another policy
   int weightings = 1;       // K
+  std::source_location where = std::source_location::current();  // of its definition
 
   /// Psi, [rows x K].
   std::function<Array<double>(const Trajectories&, const Constants&)> weights = {};

@@ -312,11 +312,10 @@ std::vector<Quantity> quantities(const Measured& measured, const std::vector<Run
                                apart - apart_trace / a.n,
                                a.norm_sq > 0 ? a.largest_norm_sq / a.norm_sq : 0};
   });
-  // norm - exact = (norm^2 - exact^2) / (norm + exact): the error of a norm that may be zero.
+  // norm - exact = (norm^2 - exact^2) / (norm + exact), down to where both are lost in the error of their squares.
   const auto norm_of = [](Estimate square, double about) {
     const double norm = std::sqrt(std::max(0.0, square.value));
-    const double slope = norm + about;
-    return Estimate{norm, slope > 0 ? square.se / slope : std::sqrt(square.se)};
+    return Estimate{norm, square.se > 0 ? square.se / std::max(norm + about, std::sqrt(square.se)) : square.se};
   };
 
   std::optional<double> exact_trace, exact_bias, exact_bias_sq, exact_mse, exact_snr, exact_noise,

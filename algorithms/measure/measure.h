@@ -46,7 +46,7 @@ struct MeasureOptions {
   std::uint64_t seed = 0;
   int cosine_batch = 32;
   int relative_to = 0;              // index of the rung that ratios and differences are taken to
-  std::optional<double> until_rse;  // go on, doubling, until every trace_cov has this relative standard error
+  std::optional<double> until_rse = {};  // go on, doubling, until every trace_cov has this relative standard error
   std::function<void(long done, long total)> progress = [](long, long) {};
   /// Called in order of trajectories with the gradients of one rung, [n x d].
   std::function<void(int rung, long first, const Array<double>& g)> each = nullptr;

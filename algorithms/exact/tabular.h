@@ -1,0 +1,106 @@
+// Tabular oracles: values and gradient of a softmax policy by dynamic programming, and the exact mean and
+// variance of every estimator of the gradient by a backward recursion of moments. Parameters are the S*A
+// logits, row-major, so z_t = grad log pi(a_t|s_t) is 1{a_t = b} - pi(b|s_t) on the row of s_t and zero
+// elsewhere. Policies are given as probabilities [S x A]; rows of terminal states are never read. A moment
+// that overflows throws NumericalFault.
+#pragma once
+
+#include <limits>
+#include <string_view>
+#include <vector>
+
+#include "core/array.h"
+#include "envs/tabular.h"
+
+namespace lowvar {
+
+/// Throws Error unless pi is [S x A] with rows of non-negative numbers that sum to one within 1e-9.
+void check_policy(const Mdp& mdp, const Array<double>& pi);
+
+/// Throws Error unless values is [T+1 x S] and finite.
+void check_values(const Mdp& mdp, const Array<double>& values);
+
+/// V_t(s) of policy pi, [T+1 x S]; zero at t = T and at terminal states.
+Array<double> state_values(const Mdp& mdp, const Array<double>& pi);
+
+/// J = E sum_{t<T} gamma^t r_t.
+double expected_return(const Mdp& mdp, const Array<double>& pi);
+
+/// dJ/dlogits, [S*A] (Sutton et al. 2000, theorem 1, with the finite horizon's d_t and Q_t).
+std::vector<double> policy_gradient(const Mdp& mdp, const Array<double>& pi);
+
+/// Probability that the episode still runs at t and is in s, [T x S].
+Array<double> state_distribution(const Mdp& mdp, const Array<double>& pi);
+
+/// The constants that estimators subtract, with S = sum_t z_t and R = sum_t gamma^t r_t.
+struct BaselineConstants {
+  double J;
+  /// E[R S'S] / E[S'S], 0 where E[S'S] = 0.
+  double b_star;
+  /// [S*A], E[S_i^2 R] / E[S_i^2], 0 where E[S_i^2] = 0.
+  std::vector<double> b_i;
+  /// [T], mean of G_t over the trajectories still running at t, 0 where there are none.
+  std::vector<double> mean_return_to_go;
+};
+BaselineConstants baseline_constants(const Mdp& mdp, const Array<double>& pi);
+
+/// Mean and variance of one trajectory's estimate, per parameter, [S*A].
+struct ExactMoments {
+  std::vector<double> mean;
+  std::vector<double> variance;
+};
+
+/// Moments of the estimator of that name (see OracleName) on trajectories of pi. The critic `values` is
+/// [T+1 x S] and taken literally: delta_t = r_t + gamma values(t+1, s_{t+1}) - values(t, s_t), also at
+/// terminal states and at t+1 = T; the baseline of togo-value is values(t, s_t). `ppo-clip` is on-policy
+/// here, where it is gae:0.95.
+ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
+                           const Array<double>& values);
+
+/// The trace of the covariance.
+double trace(const ExactMoments& moments);
+
+/// |E g - gradient|_2.
+double bias_norm(const ExactMoments& moments, const std::vector<double>& gradient);
+
+// What exact_moments is made of, for estimators without a name.
+
+/// g_i = (R - baseline_i) S_i, baseline [S*A].
+ExactMoments reinforce_moments(const Mdp& mdp, const Array<double>& pi, const std::vector<double>& baseline);
+
+/// g = sum_t c^t z_t (A_t - baseline(t, s_t)) with A_t = sum_{i < steps} kappa^i x_{t+i}, stopping at the
+/// episode's end, x_t = r_t + gamma critic(t+1, s_{t+1}) - critic(t, s_t), and c = gamma, or 1 if
+/// undiscounted.
+struct CausalEstimator {
+  Array<double> critic;    // [T+1 x S]; zero makes x_t the reward
+  Array<double> baseline;  // [T+1 x S]; its last row is not read
+  double kappa = 0;
+  int steps = std::numeric_limits<int>::max();
+  bool undiscounted = false;
+};
+ExactMoments causal_moments(const Mdp& mdp, const Array<double>& pi, const CausalEstimator& estimator);
+
+enum class OracleRule {
+  reinforce,
+  reinforce_mean,
+  reinforce_optimal,
+  reinforce_per_parameter,
+  togo,
+  togo_time,
+  togo_value,
+  td,
+  nstep,
+  gae,
+  ppo_clip
+};
+
+/// An estimator's name taken apart: "gae:0.95+undiscounted" is {gae, 0.95, true}. Parameters: nstep:K with a
+/// whole K >= 1, gae:L with L in [0, 1], ppo-clip:EPS with EPS >= 0. Throws Error for anything else.
+struct OracleName {
+  OracleRule rule;
+  double parameter = 0;
+  bool undiscounted = false;
+};
+OracleName oracle_name(std::string_view name);
+
+}  // namespace lowvar

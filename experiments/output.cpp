@@ -1,0 +1,183 @@
+#include "experiments/output.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <omp.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <ctime>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "core/blas.h"
+#include "core/error.h"
+
+namespace lowvar {
+namespace {
+
+std::vector<std::string> command_line;
+
+std::string contents_of(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+std::string hash_of(const std::filesystem::path& path) {
+  const std::string text = contents_of(path);
+  return fmt::format("{:016x}", XXH64(text.data(), text.size(), 0));
+}
+
+std::string cpu_model() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+}  // namespace
+
+std::string number(double x) { return std::isnan(x) ? "" : fmt::format("{:.17g}", x); }
+
+void Csv::add(const std::vector<std::string>& fields) {
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const bool quote = fields[i].find_first_of(",\"\n") != std::string::npos;
+    std::string field = fields[i];
+    for (std::size_t at = 0; quote && (at = field.find('"', at)) != std::string::npos; at += 2) field.insert(at, 1, '"');
+    text_ += (i ? "," : "") + (quote ? '"' + field + '"' : field);
+  }
+  text_ += '\n';
+}
+
+void write_file(const std::filesystem::path& path, std::string_view contents) {
+  auto partial = path;
+  partial += ".partial";
+  {
+    std::ofstream out(partial, std::ios::binary);
+    out << contents;
+    out.close();
+    expect(!out.fail(), "cannot write ", path.string(), ": ", std::strerror(errno));
+  }
+  std::error_code error;
+  std::filesystem::rename(partial, path, error);
+  expect(!error, "cannot write ", path.string(), ": ", error.message());
+}
+
+// ---- npy ----
+
+NpyWriter::NpyWriter(std::filesystem::path path, std::vector<long> shape) : path_(std::move(path)), partial_(path_) {
+  partial_ += ".partial";
+  std::string dimensions;
+  for (const long each : shape) dimensions += std::to_string(each) + ",";
+  std::string header = fmt::format("{{'descr': '<f8', 'fortran_order': False, 'shape': ({}), }}", dimensions);
+  header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
+  header += '\n';
+  const auto size = static_cast<unsigned>(header.size());
+  header = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 255) + static_cast<char>(size >> 8) + header;
+  file_ = ::open(partial_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0644);
+  expect(file_ >= 0, "cannot write ", path_.string(), ": ", std::strerror(errno));
+  header_ = static_cast<long>(header.size());
+  expect(::pwrite(file_, header.data(), header.size(), 0) == header_, "cannot write ", path_.string(), ": ",
+         std::strerror(errno));
+}
+
+void NpyWriter::put(long offset, std::span<const double> x) {
+  const char* from = reinterpret_cast<const char*>(x.data());
+  long at = header_ + offset * 8, left = static_cast<long>(x.size_bytes());
+  while (left > 0) {
+    const long wrote = ::pwrite(file_, from, static_cast<std::size_t>(left), at);
+    expect(wrote > 0, "cannot write ", path_.string(), ": ", std::strerror(errno));
+    from += wrote, at += wrote, left -= wrote;
+  }
+}
+
+void NpyWriter::finish() {
+  expect(::close(file_) == 0, "cannot write ", path_.string(), ": ", std::strerror(errno));
+  file_ = -1;
+  std::error_code error;
+  std::filesystem::rename(partial_, path_, error);
+  expect(!error, "cannot write ", path_.string(), ": ", error.message());
+}
+
+NpyWriter::~NpyWriter() {
+  if (file_ < 0) return;
+  ::close(file_);
+  ::unlink(partial_.c_str());
+}
+
+// ---- OutputDirectory ----
+
+void set_command_line(int argc, char** argv) { command_line.assign(argv, argv + argc); }
+
+OutputDirectory::OutputDirectory(std::filesystem::path path, const nlohmann::ordered_json& config)
+    : path_(std::move(path)), start_(std::chrono::steady_clock::now()) {
+  std::error_code error;
+  std::filesystem::create_directories(path_, error);
+  expect(!error && std::filesystem::is_directory(path_), "cannot write results to ", path_.string(), ": ",
+         error ? error.message() : "it is not a directory");
+  std::filesystem::remove(path_ / "outputs.json", error);  // what it said is no longer so
+  nlohmann::ordered_json manifest{{"schema", 1}, {"lowvar", LOWVAR_VERSION}};
+  manifest["binary_xxh64"] = hash_of("/proc/self/exe");
+  manifest["config"] = config;
+  write("manifest.json", manifest.dump(2) + "\n");
+}
+
+void OutputDirectory::write(const std::string& name, std::string_view contents) {
+  write_file(path_ / name, contents);
+  adopt(name);
+}
+
+void OutputDirectory::adopt(const std::string& name) { files_.push_back(name); }
+
+void OutputDirectory::finish(int status) {
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const std::time_t now = std::time(nullptr);
+  char when[32];
+  std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
+  const nlohmann::ordered_json machine{{"finished", when},
+                                       {"seconds", seconds},
+                                       {"command_line", command_line},
+                                       {"cpu", cpu_model()},
+                                       {"threads", omp_get_max_threads()},
+                                       {"blas", blas_config()},
+                                       {"blas_core", blas_core()},
+                                       {"compiler", __VERSION__}};
+  write_file(path_ / "machine.json", machine.dump(2) + "\n");
+  nlohmann::ordered_json outputs{{"status", status}, {"xxh64", nlohmann::ordered_json::object()}};
+  for (const auto& name : files_) outputs["xxh64"][name] = hash_of(path_ / name);
+  write_file(path_ / "outputs.json", outputs.dump(2) + "\n");
+}
+
+// ---- Progress ----
+
+Progress::Progress(std::string title)
+    : title_(std::move(title)), terminal_(::isatty(STDERR_FILENO) != 0), start_(std::chrono::steady_clock::now()), shown_(start_) {}
+
+void Progress::operator()(long done, long total) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto interval = terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10);
+  if (now - shown_ < interval) return;
+  shown_ = now;
+  const double part = static_cast<double>(done) / static_cast<double>(total);
+  const double left = std::chrono::duration<double>(now - start_).count() * (1 - part) / part;
+  if (terminal_) {
+    const auto filled = static_cast<std::size_t>(part * 30);
+    fmt::print(stderr, "\r{:<28} [{}{}] {:3.0f} %  {:.0f} s left \033[K", title_, std::string(filled, '#'),
+               std::string(30 - filled, ' '), 100 * part, left);
+  } else {
+    fmt::print(stderr, "{}: {} of {}, {:.0f} s left\n", title_, done, total, left);
+  }
+  std::fflush(stderr);
+}
+
+Progress::~Progress() {
+  if (terminal_) fmt::print(stderr, "\r\033[K");
+}
+
+}  // namespace lowvar

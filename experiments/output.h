@@ -1,0 +1,83 @@
+// Result directories: files that are whole or absent, a manifest first, hashes last.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace lowvar {
+
+/// 17 significant digits; empty for NaN.
+std::string number(double x);
+
+/// A CSV file in memory: a header and rows.
+class Csv {
+ public:
+  explicit Csv(const std::vector<std::string>& columns) { add(columns); }
+  void add(const std::vector<std::string>& fields);
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+/// Writes the file under another name and renames it: readers see all of it or nothing. Throws Error where it cannot.
+void write_file(const std::filesystem::path& path, std::string_view contents);
+
+/// Doubles in numpy's .npy format (version 1.0, little-endian, C order), appended in order; whole at `finish`.
+class NpyWriter {
+ public:
+  NpyWriter(std::filesystem::path path, std::vector<long> shape);
+  /// Writes x at element `offset` of the array.
+  void put(long offset, std::span<const double> x);
+  void finish();
+  ~NpyWriter();
+  NpyWriter(const NpyWriter&) = delete;
+  NpyWriter& operator=(const NpyWriter&) = delete;
+
+ private:
+  std::filesystem::path path_, partial_;
+  int file_ = -1;
+  long header_ = 0;
+};
+
+/// A directory of results. manifest.json says what was asked for and is written first; outputs.json holds a hash (XXH64)
+/// of each file and the exit status and is written last; machine.json holds all that may differ between two runs of one
+/// manifest: clock, machine, threads, command line.
+class OutputDirectory {
+ public:
+  OutputDirectory(std::filesystem::path path, const nlohmann::ordered_json& config);
+  void write(const std::string& name, std::string_view contents);
+  /// Records a file that something else wrote.
+  void adopt(const std::string& name);
+  void finish(int status);
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  std::vector<std::string> files_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+/// The command line, for machine.json; set once by main.
+void set_command_line(int argc, char** argv);
+
+/// A progress bar with the time left on a terminal, and a plain line every ten seconds in a log; on stderr.
+class Progress {
+ public:
+  explicit Progress(std::string title);
+  void operator()(long done, long total);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+ private:
+  std::string title_;
+  bool terminal_;
+  std::chrono::steady_clock::time_point start_, shown_;
+};
+
+}  // namespace lowvar

@@ -1,0 +1,56 @@
+// The worlds, policies and critics that the command line knows by name.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "algorithms/measure/measure.h"
+
+namespace lowvar {
+
+/// A line of the list of worlds: how to make one at its default discount and horizon.
+struct WorldEntry {
+  std::string id;
+  std::string description;
+  double gamma;
+  int T;
+  World (*make)();
+};
+const std::vector<WorldEntry>& worlds();
+
+/// The world of this id, or of an MDP file as "mdp:FILE", at another discount or horizon where given.
+World make_world(const std::string& id, std::optional<double> gamma, std::optional<long> horizon);
+
+/// A policy and its parameters: `uniform`, `logits:FILE`, `init:SEED` or `reference`.
+struct PolicyChoice {
+  SoftmaxPolicy policy;
+  Parameters theta;
+};
+PolicyChoice make_policy(const World& world, const std::string& spec);
+
+/// The critic that `--value` asks for: `exact`, `scaled:C`, `zero`, `file:F` or `learned`. Tables are kept beside it, for the
+/// oracle. V_t is that of `theta`, the policy that acts.
+FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, const std::string& spec, int pilot,
+                         std::uint64_t seed);
+
+/// pi [S x A] of a tabular policy.
+Array<double> table_of(const World& world, const SoftmaxPolicy& policy, const Parameters& theta);
+
+/// Constants of the estimators from the oracle where there is one, else from a pilot.
+Constants make_constants(const World& world, const PolicyChoice& choice, int pilot, std::uint64_t seed);
+
+/// What the oracle knows of an estimator of policy `theta` fed with data of `behaviour`, with a critic table V. Empty parts
+/// where it knows nothing; `reason` says why.
+struct OracleAnswer {
+  Truth truth;
+  std::string reason;
+};
+OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const Parameters& theta, const Parameters& behaviour,
+                        const Estimator& estimator, const std::optional<Array<double>>& V);
+
+/// "a, b, c" nearest to what was typed first: for errors about unknown names.
+std::string unknown_name(std::string_view what, std::string_view typed, const std::vector<std::string>& known);
+
+}  // namespace lowvar

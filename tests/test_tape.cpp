@@ -1,0 +1,393 @@
+// What a tape promises: a Var is live or it throws, gradients are right at any order and through shared
+// subexpressions, arrays and Vars mix, and a step that repeats allocates nothing new.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+
+#include "autograd/autograd.h"
+#include "nn/mlp.h"
+
+namespace {
+
+std::atomic<long> allocations{0};
+
+void* counted(std::size_t size, std::size_t alignment) {
+  ++allocations;
+  const std::size_t whole = (size + alignment - 1) / alignment * alignment;
+  if (void* p = std::aligned_alloc(alignment, whole ? whole : alignment)) return p;
+  throw std::bad_alloc();
+}
+
+}  // namespace
+
+void* operator new(std::size_t n) { return counted(n, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
+void* operator new[](std::size_t n) { return counted(n, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
+void* operator new(std::size_t n, std::align_val_t a) { return counted(n, static_cast<std::size_t>(a)); }
+void* operator new[](std::size_t n, std::align_val_t a) { return counted(n, static_cast<std::size_t>(a)); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace lowvar {
+namespace {
+
+Array<double> random_array(int rows, int cols, std::string_view name) {
+  Rng rng(3, name);
+  Array<double> out = zeros<double>(rows, cols);
+  for (double& v : values(out)) v = rng.normal();
+  return out;
+}
+
+/// The message of the Error that f throws.
+std::string refusal(const auto& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+void expect_mentions(const std::string& what, const char* part) {
+  EXPECT_NE(what.find(part), std::string::npos) << what;
+}
+
+// ---- A Var is live or it throws ----
+
+TEST(Tape, StaleVarThrows) {
+  const auto a = full<double>(1, 1, 2.0);
+  Var<double> stale;
+  {
+    Tape<double> tape;
+    stale = square(tape.parameter(a));
+  }
+  expect_mentions(refusal([&] { stale.values(); }), "after its tape had ended");
+  EXPECT_THROW(stale.shape(), Error);
+  EXPECT_THROW(stale.item(), Error);
+  EXPECT_THROW(stale + 1, Error);
+  EXPECT_THROW(sum(stale), Error);
+  EXPECT_THROW(grad(stale, stale), Error);
+  // The next tape reuses the storage; that does not bring the old Var to life.
+  Tape<double> next;
+  const auto live = square(next.parameter(a));
+  EXPECT_EQ(live.item(), 4);
+  EXPECT_THROW(stale.item(), Error);
+  EXPECT_THROW(live + stale, Error);
+  EXPECT_THROW(grad(live, stale), Error);
+}
+
+TEST(Tape, VarOfAnotherTapeThrows) {
+  const auto a = full<double>(1, 1, 2.0);
+  Tape<double> one, other;
+  const auto x = one.parameter(a), y = other.parameter(a);
+  const auto what = refusal([&] { x* y; });
+  expect_mentions(what, "multiply: operands are of different tapes");
+  expect_mentions(what, "test_tape.cpp");
+  EXPECT_THROW(matmul(x, y), Error);
+  EXPECT_THROW(linear(x, x, y), Error);
+  EXPECT_THROW(clip(x, y, x), Error);
+  expect_mentions(refusal([&] { grad(square(x), y); }), "y and x are of different tapes");
+  EXPECT_THROW(grad_graph(square(x), y), Error);
+  EXPECT_THROW(grad(square(x), std::vector<Var<double>>{x, y}), Error);
+}
+
+TEST(Tape, NeverRecordedVarThrows) {
+  const auto a = full<double>(1, 1, 2.0);
+  Tape<double> tape;
+  const auto x = tape.parameter(a);
+  const Var<double> nothing;
+  expect_mentions(refusal([&] { nothing.values(); }), "never recorded");
+  EXPECT_THROW(x + nothing, Error);
+  EXPECT_THROW(nothing * 2, Error);
+  EXPECT_THROW(tanh(nothing), Error);
+  EXPECT_THROW(matmul(x, nothing), Error);
+  EXPECT_THROW(sum(nothing), Error);
+  EXPECT_THROW(pick(nothing, std::vector<int>{0}), Error);
+  EXPECT_THROW(gather(nothing, std::vector<int>{0}), Error);
+  EXPECT_THROW(stop_gradient(nothing), Error);
+  EXPECT_THROW(grad(nothing, x), Error);
+  EXPECT_THROW(grad(x, nothing), Error);
+}
+
+// ---- What gradients are taken of, and for ----
+
+TEST(Tape, GradientOfWhatDoesNotDependOnXIsZero) {
+  const auto a = random_array(2, 3, "a"), b = random_array(1, 3, "b");
+  Tape<double> tape;
+  const auto x = tape.parameter(a), z = tape.parameter(b);
+  const auto y = sum(square(z));
+  const auto later = tape.parameter(a);
+  EXPECT_EQ(grad(y, x), zeros_like(a));
+  EXPECT_EQ(grad(y, later), zeros_like(a));
+  EXPECT_EQ(grad_graph(y, x).value(), zeros_like(a));
+  EXPECT_EQ(grad(sum(square(stop_gradient(z))), z), zeros_like(b));
+  EXPECT_EQ(grad(sum(tape.data(a)), x), zeros_like(a));
+  const auto both = grad(y, {x, z});
+  EXPECT_EQ(both[0], zeros_like(a));
+  EXPECT_NE(both[1], zeros_like(b));
+}
+
+TEST(Tape, XThatIsNotAParameterThrows) {
+  const auto a = random_array(2, 3, "a");
+  Tape<double> tape;
+  const auto w = tape.parameter(a), d = tape.data(a), c = tape.constant(a);
+  const auto y = sum(w * d * c);
+  expect_mentions(refusal([&] { grad(y, d); }), "x is neither a parameter nor computed from one");
+  EXPECT_THROW(grad(y, c), Error);
+  EXPECT_THROW(grad(y, stop_gradient(w)), Error);
+  EXPECT_THROW(grad_graph(y, d), Error);
+}
+
+TEST(Tape, OnlyAScalarHasAGradient) {
+  const auto a = random_array(2, 3, "a");
+  Tape<double> tape;
+  const auto x = tape.parameter(a);
+  expect_mentions(refusal([&] { grad(square(x), x); }), "y must be a 1x1, got 2x3");
+  expect_mentions(refusal([&] { x.item(); }), "item: needs a 1x1, got 2x3");
+}
+
+TEST(Tape, GradientsReachIntermediateValuesAndRepeatedOnes) {
+  const auto a = full<double>(1, 1, 3.0);
+  Tape<double> tape;
+  const auto x = tape.parameter(a);
+  const auto h = square(x);
+  const auto y = h * h;
+  EXPECT_EQ(grad(y, h)(0, 0), 18);
+  const auto g = grad(y, {x, h, x, y});
+  EXPECT_EQ(g[0](0, 0), 108);
+  EXPECT_EQ(g[1](0, 0), 18);
+  EXPECT_EQ(g[2](0, 0), 108);
+  EXPECT_EQ(g[3](0, 0), 1);
+  EXPECT_EQ(grad(x, x)(0, 0), 1);
+}
+
+TEST(Tape, GradMutatesNothing) {
+  const auto a = random_array(3, 3, "a");
+  Tape<double> tape;
+  const auto x = tape.parameter(a);
+  const auto y = sum(tanh(matmul(x, x)));
+  const auto g = grad(y, x);
+  EXPECT_EQ(grad(y, x), g);
+  const auto z = y * 2;
+  EXPECT_EQ(grad(y, x), g);
+  EXPECT_EQ(grad(z, x), Array<double>(2 * g));
+}
+
+TEST(Tape, DiamondsAreLinearInTheirDepth) {
+  const auto a = full<double>(1, 1, 3.0);
+  Tape<double> tape;
+  const auto x = tape.parameter(a);
+  auto y = x;
+  for (int i = 0; i < 60; ++i) y = 0.5 * (y + y);  // 2^60 paths
+  EXPECT_LE(y.index(), 60 * 3);
+  EXPECT_EQ(y.item(), 3);
+  EXPECT_EQ(grad(y, x)(0, 0), 1);
+  EXPECT_EQ(grad_graph(y * y, x).item(), 6);
+}
+
+// ---- Higher orders ----
+
+TEST(Tape, DerivativesOfAPolynomialAreExactToTheThirdAndBeyond) {
+  const auto a = full<double>(1, 1, 3.0);
+  Tape<double> tape;
+  const auto x = tape.parameter(a);
+  const auto p = 2 * x * x * x * x - 5 * square(x) * x + 7 * x - 1;
+  EXPECT_EQ(p.item(), 2 * 81 - 5 * 27 + 7 * 3 - 1);
+  const auto first = grad_graph(p, x);
+  EXPECT_EQ(first.item(), 8 * 27 - 15 * 9 + 7);
+  const auto second = grad_graph(first, x);
+  EXPECT_EQ(second.item(), 24 * 9 - 30 * 3);
+  const auto third = grad_graph(second, x);
+  EXPECT_EQ(third.item(), 48 * 3 - 30);
+  const auto fourth = grad_graph(third, x);
+  EXPECT_EQ(fourth.item(), 48);
+  EXPECT_EQ(grad(fourth, x)(0, 0), 0);
+}
+
+/// A loss of two arrays that is curved in each and across them.
+Var<double> curved(const std::vector<Var<double>>& p) {
+  const auto h = tanh(matmul(p[0], p[1]));
+  return sum(square(h)) + logsumexp(sum_to(p[0], {1, p[0].cols()})) + dot(exp(p[1]), p[1]);
+}
+
+TEST(Tape, HessianVectorProductMatchesFiniteDifferencesOfTheGradient) {
+  const std::vector<Array<double>> x{random_array(3, 2, "x0"), random_array(2, 4, "x1")};
+  const std::vector<Array<double>> v{random_array(3, 2, "v0"), random_array(2, 4, "v1")};
+  const auto Hv = hvp(curved, x, v);
+  const double h = 1e-3;
+  const auto moved = [&](double by) {
+    auto out = x;
+    for (std::size_t i = 0; i < x.size(); ++i) out[i] += by * v[i];
+    return grad(curved, out);
+  };
+  const auto p2 = moved(2 * h), p1 = moved(h), m1 = moved(-h), m2 = moved(-2 * h);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    for (std::size_t j = 0; j < x[i].size(); ++j) {
+      const double numeric =
+          (8 * (p1[i].data()[j] - m1[i].data()[j]) - (p2[i].data()[j] - m2[i].data()[j])) / (12 * h);
+      EXPECT_NEAR(Hv[i].data()[j], numeric, 1e-8 * std::max(1.0, std::abs(numeric)));
+    }
+}
+
+TEST(Tape, HessianVectorProductIsSymmetric) {
+  const std::vector<Array<double>> x{random_array(3, 2, "x0"), random_array(2, 4, "x1")};
+  const std::vector<Array<double>> u{random_array(3, 2, "u0"), random_array(2, 4, "u1")};
+  const std::vector<Array<double>> v{random_array(3, 2, "v0"), random_array(2, 4, "v1")};
+  const auto Hu = hvp(curved, x, u), Hv = hvp(curved, x, v);
+  double uHv = 0, vHu = 0;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    for (std::size_t j = 0; j < x[i].size(); ++j) {
+      uHv += u[i].data()[j] * Hv[i].data()[j];
+      vHu += v[i].data()[j] * Hu[i].data()[j];
+    }
+  EXPECT_NEAR(uHv, vHu, 1e-12 * std::abs(uHv));
+}
+
+TEST(Tape, HessianVectorProductOfAnAffineLossIsZero) {
+  const auto a = random_array(2, 3, "a"), w = random_array(2, 3, "w"), v = random_array(2, 3, "v");
+  EXPECT_EQ(hvp([&](Var<double> x) { return sum(x * w) + 1; }, a, v), zeros_like(a));
+  EXPECT_EQ(hvp([&](Var<double> x) { return sum(stop_gradient(x)); }, a, v), zeros_like(a));
+  EXPECT_THROW(hvp([](const std::vector<Var<double>>& p) { return sum(p[0]); }, std::vector<Array<double>>{a},
+                   std::vector<Array<double>>{}),
+               Error);
+}
+
+// ---- Arrays and Vars mix ----
+
+template <class T>
+class Mixed : public testing::Test {};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(Mixed, Scalars);
+
+template <class T>
+void expect_values(const Var<T>& y, T (*f)(T, T), const Array<T>& a, const Array<T>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(y.values()[i], f(a.data()[i], b.data()[i]));
+}
+
+TYPED_TEST(Mixed, OperatorsTakeArraysOfEveryKind) {
+  using T = TypeParam;
+  const Array<T> a(random_array(2, 3, "a")), b(random_array(2, 3, "b"));
+  Array<T> mutable_b = b;
+  Tape<T> tape;
+  const Var<T> x = tape.parameter(a);
+  const auto rvalue = [&] { return b; };
+#define LOWVAR_CHECK(symbol)                                                                          \
+  {                                                                                                   \
+    T (*const f)(T, T) = [](T l, T r) { return l symbol r; };                                         \
+    static_assert(std::same_as<decltype(x symbol b), Var<T>> &&                                       \
+                  std::same_as<decltype(x symbol rvalue()), Var<T>> &&                                \
+                  std::same_as<decltype(mutable_b symbol x), Var<T>>);                                \
+    expect_values<T>(x symbol b, f, a, b);                                                            \
+    expect_values<T>(x symbol mutable_b, f, a, b);                                                    \
+    expect_values<T>(x symbol rvalue(), f, a, b);                                                     \
+    expect_values<T>(b symbol x, f, b, a);                                                            \
+    expect_values<T>(mutable_b symbol x, f, b, a);                                                    \
+    expect_values<T>(rvalue() symbol x, f, b, a);                                                     \
+    expect_values<T>(x symbol 2, f, a, full<T>(2, 3, T(2)));                                          \
+    expect_values<T>(0.5 symbol x, f, full<T>(2, 3, T(0.5)), a);                                      \
+    expect_values<T>(x symbol x, f, a, a);                                                            \
+  }
+  LOWVAR_CHECK(+)
+  LOWVAR_CHECK(-)
+  LOWVAR_CHECK(*)
+  LOWVAR_CHECK(/)
+#undef LOWVAR_CHECK
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ((-x).values()[i], -a.data()[i]);
+}
+
+TYPED_TEST(Mixed, AnArrayIsCopiedWhenRecorded) {
+  using T = TypeParam;
+  const Array<T> a(random_array(2, 3, "a"));
+  Array<T> b(random_array(2, 3, "b"));
+  Tape<T> tape;
+  const Var<T> x = tape.parameter(a);
+  const Var<T> y = sum(x * b);
+  const Array<T> before = b;
+  b.fill(T(0));
+  EXPECT_EQ(grad(y, x), before);
+}
+
+// ---- A step at rest ----
+
+struct Step {
+  Mlp mlp{.sizes = {4, 64, 64, 2}};
+  std::vector<Array<double>> theta;
+  Array<double> x;
+
+  explicit Step(int rows) : x(random_array(rows, 4, "observations")) {
+    Rng rng(0, "init");
+    theta = initialise(mlp, rng);
+  }
+};
+
+/// Calls of operator new in f, the last of five times.
+template <class F>
+long allocations_of(F&& f) {
+  long count = 0;
+  for (int i = 0; i < 5; ++i) {
+    const long before = allocations;
+    f();
+    count = allocations - before;
+  }
+  return count;
+}
+
+TEST(Allocations, RecordingAnMlpAllocatesNothing) {
+  const Step step(300);
+  long forward_alone = -1;
+  const long whole = allocations_of([&] {
+    Tape<double> tape;
+    const auto p = tape.parameters(step.theta);
+    const auto x = tape.data(step.x);
+    const long before = allocations;
+    const auto y = sum(square(forward(step.mlp, p, x)));
+    forward_alone = allocations - before;
+    ASSERT_TRUE(std::isfinite(y.item()));
+  });
+  EXPECT_EQ(forward_alone, 0);
+  EXPECT_EQ(whole, 4);  // the vector of six parameters, as it grows to 1, 2, 4, 8
+}
+
+TEST(Allocations, AGradientAllocatesItsResultsAndTwoWorkVectors) {
+  const auto of = [](int rows) {
+    const Step step(rows);
+    long of_grad = 0;
+    allocations_of([&] {
+      Tape<double> tape;
+      const auto p = tape.parameters(step.theta);
+      const auto y = sum(square(forward(step.mlp, p, tape.data(step.x))));
+      const long before = allocations;
+      const auto g = grad(y, p);
+      of_grad = allocations - before;
+      ASSERT_EQ(g.size(), p.size());
+    });
+    return of_grad;
+  };
+  const long small = of(1), large = of(2000);
+  EXPECT_EQ(small, large);
+  EXPECT_LE(small, 40);  // six arrays, made and moved as their vector grows
+}
+
+TEST(Allocations, StepsAtRestStayAtRest) {
+  const Step step(300);
+  const auto pass = [&] {
+    Tape<double> tape;
+    const auto p = tape.parameters(step.theta);
+    const auto y = mean(log_softmax(forward(step.mlp, p, tape.data(step.x))));
+    grad(y, p);
+  };
+  const long at_first = allocations_of(pass);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(allocations_of(pass), at_first);
+  EXPECT_LE(at_first, 60);
+}
+
+}  // namespace
+}  // namespace lowvar
