@@ -3,7 +3,7 @@
 #pragma once
 
 #include <algorithm>
-#include <numbers>
+#include <utility>
 
 #include "autograd/ops.h"
 
@@ -28,22 +28,27 @@ Var<T> dot(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::curr
   return sum(multiply(Operand<T>(a, at), b), at);
 }
 
-/// log sum_j exp(x_j) of each row, [n x C] -> [n x 1]; shifted by the row's maximum, which cancels in the
-/// derivative.
+/// x minus the maximum of its row, [n x C], and that maximum, [n x 1], which carries no gradient: in what follows it cancels.
 template <class T>
-Var<T> logsumexp(Var<T> x, At at = At::current()) {
+std::pair<Var<T>, Array<T>> shifted_rows(Var<T> x) {
   Array<T> shift = zeros<T>(x.rows(), 1);
-  const auto values = x.values();
-  const auto C = static_cast<std::size_t>(x.cols());
-  for (std::size_t r = 0; r < static_cast<std::size_t>(x.rows()); ++r)
-    shift(r, 0) = *std::max_element(values.begin() + static_cast<std::ptrdiff_t>(r * C),
-                                    values.begin() + static_cast<std::ptrdiff_t>((r + 1) * C));
-  return log(sum_rows(exp(x - shift, at), at), at) + shift;
+  const T* row = x.values().data();
+  for (int r = 0; r < x.rows(); ++r, row += x.cols()) shift(r, 0) = *std::max_element(row, row + x.cols());
+  return {x - shift, shift};
 }
 
+/// log sum_j exp(x_j) of each row, [n x C] -> [n x 1].
+template <class T>
+Var<T> logsumexp(Var<T> x, At at = At::current()) {
+  const auto [y, shift] = shifted_rows(x);
+  return log(sum_rows(exp(y, at), at), at) + shift;
+}
+
+/// x - logsumexp(x), accurate for large x too.
 template <class T>
 Var<T> log_softmax(Var<T> x, At at = At::current()) {
-  return x - logsumexp(x, at);
+  const Var<T> y = shifted_rows(x).first;
+  return y - log(sum_rows(exp(y, at), at), at);
 }
 template <class T>
 Var<T> softmax(Var<T> x, At at = At::current()) {

@@ -27,10 +27,10 @@ const int* keep(Record<T>& record, std::span<const int> index) {
 
 void check_index(const char* op, std::span<const int> index, int rows, int limit, const char* what, At at) {
   expect(static_cast<int>(index.size()) == rows, op, ": needs one index a row, ", rows, ", got ",
-         index.size(), place_of(at));
+         index.size(), at);
   for (std::size_t r = 0; r < index.size(); ++r)
     expect(index[r] >= 0 && index[r] < limit, op, ": index ", index[r], " at ", r, " is not one of the ",
-           limit, " ", what, place_of(at));
+           limit, " ", what, at);
 }
 
 template <Product P, class T>
@@ -40,8 +40,8 @@ Var<T> record_matmul(Var<T> a, Var<T> b, At where) {
   Record<T>& record = common_record<T>(M::name, operands);
   const std::array<int, 2> x{a.index(), b.index()};
   const Shape sa = at(record, x[0]).shape, sb = at(record, x[1]).shape;
-  expect(product_fits(P, sa, sb), M::name, ": shapes ", text(sa), " and ", text(sb), " do not fit",
-         place_of(where));
+  expect(product_fits(P, sa, sb), M::name, ": shapes ", sa, " and ", sb, " do not fit",
+         where);
   T* y;
   append<T>(record, &M::op, x, product_shape(P, sa, sb), &y);
   multiply(P, sa, at(record, x[0]).value, sb, at(record, x[1]).value, T(0), y);
@@ -70,8 +70,8 @@ Var<T> linear(Var<T> x, Var<T> W, Var<T> b, At where) {
   Record<T>& record = common_record<T>("linear", operands);
   const std::array<int, 3> nodes{x.index(), W.index(), b.index()};
   const Shape xs = x.shape(), ws = W.shape(), bs = b.shape();
-  expect(xs.cols == ws.rows && bs == Shape{1, ws.cols}, "linear: x ", text(xs), ", W ", text(ws), ", b ",
-         text(bs), " do not fit: W must be x's columns by outputs and b one row of outputs", place_of(where));
+  expect(xs.cols == ws.rows && bs == Shape{1, ws.cols}, "linear: x ", xs, ", W ", ws, ", b ",
+         bs, " do not fit: W must be x's columns by outputs and b one row of outputs", where);
   T* y;
   append<T>(record, &Linear<T>::op, nodes, {xs.rows, ws.cols}, &y);
   const T* bias = at(record, nodes[2]).value;
@@ -84,7 +84,7 @@ template <class T>
 Var<T> sum_to(Var<T> x, Shape shape, At where) {
   const Shape from = x.shape();
   expect((shape.rows == 1 || shape.rows == from.rows) && (shape.cols == 1 || shape.cols == from.cols),
-         "sum_to: cannot sum ", text(from), " to ", text(shape), detail::place_of(where));
+         "sum_to: cannot sum ", from, " to ", shape, where);
   return detail::record_map<detail::SumTo>(x, nullptr, shape);
 }
 
@@ -92,7 +92,7 @@ template <class T>
 Var<T> broadcast_to(Var<T> x, Shape shape, At where) {
   const Shape from = x.shape();
   expect((from.rows == 1 || shape.rows == from.rows) && (from.cols == 1 || shape.cols == from.cols),
-         "broadcast_to: cannot repeat ", text(from), " to ", text(shape), detail::place_of(where));
+         "broadcast_to: cannot repeat ", from, " to ", shape, where);
   return detail::record_map<detail::BroadcastTo>(x, nullptr, shape);
 }
 
@@ -104,7 +104,7 @@ Var<T> pick(Var<T> x, std::span<const int> index, At where) {
 
 template <class T>
 Var<T> place(Var<T> x, std::span<const int> index, int cols, At where) {
-  expect(x.cols() == 1, "place: needs one column, got ", text(x.shape()), detail::place_of(where));
+  expect(x.cols() == 1, "place: needs one column, got ", x.shape(), where);
   detail::check_index("place", index, x.rows(), cols, "columns", where);
   return detail::record_map<detail::Place>(x, detail::keep(*x.record(), index), {x.rows(), cols});
 }

@@ -24,8 +24,6 @@ std::string operand_shapes(const Record<T>& record, std::span<const int> nodes) 
   return out;
 }
 
-inline std::string place_of(At at) { return join(" (", at.file_name(), ":", at.line(), ")"); }
-
 /// Appends the node of `op` on these operands, with room for its value. References to nodes end here.
 template <class T>
 Node<T>& append(Record<T>& record, const Op<T>* op, std::span<const int> operands, Shape shape, T** value) {
@@ -497,10 +495,9 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
     if (shapes[i].rows != 1) y_shape.rows = shapes[i].rows;
     if (shapes[i].cols != 1) y_shape.cols = shapes[i].cols;
   }
-  for (int i = 0; i < N; ++i)
-    expect((shapes[i].rows == 1 || shapes[i].rows == y_shape.rows) &&
-               (shapes[i].cols == 1 || shapes[i].cols == y_shape.cols),
-           D::name, ": shapes ", operand_shapes<T>(record, nodes), " do not broadcast", place_of(where));
+  for (const Shape& x : shapes)
+    if ((x.rows != 1 && x.rows != y_shape.rows) || (x.cols != 1 && x.cols != y_shape.cols))
+      throw Error(join(D::name, ": shapes ", operand_shapes<T>(record, nodes), " do not broadcast", where));
   T* y;
   Node<T>& node = append<T>(record, &Elementwise<D, T>::op, nodes, y_shape, &y);
   if (piecewise_constant<D>) node.needs_gradient = false;

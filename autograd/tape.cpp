@@ -42,8 +42,6 @@ Pool<T>& pool() {
   return instance;
 }
 
-std::string place_of(At at) { return join(" (", at.file_name(), ":", at.line(), ")"); }
-
 }  // namespace
 
 template <class T>
@@ -97,7 +95,7 @@ const Node<T>& Var<T>::node() const {
 
 template <class T>
 T Var<T>::item(At at) const {
-  expect(shape() == Shape{1, 1}, "item: needs a 1x1, got ", text(shape()), place_of(at));
+  expect(shape() == Shape{1, 1}, "item: needs a 1x1, got ", shape(), at);
   return node().value[0];
 }
 
@@ -108,7 +106,7 @@ Record<T>& common_record(const char* op, std::span<const Operand<T>> operands) {
     if (!x.is_var) continue;
     x.var.node();
     expect(record == nullptr || record == x.var.record(), op, ": operands are of different tapes",
-           place_of(x.at));
+           x.at);
     record = x.var.record();
   }
   expect(record != nullptr, op, ": needs at least one Var");
@@ -168,8 +166,8 @@ void check_targets(const char* what, const Var<T>& y, const std::vector<Var<T>>&
   y.node();
   for (const auto& x : xs) {
     x.node();
-    expect(x.record() == y.record(), what, ": y and x are of different tapes", place_of(at));
-    expect(x.node().needs_gradient, what, ": x is neither a parameter nor computed from one", place_of(at));
+    expect(x.record() == y.record(), what, ": y and x are of different tapes", at);
+    expect(x.node().needs_gradient, what, ": x is neither a parameter nor computed from one", at);
   }
 }
 
@@ -192,8 +190,8 @@ std::vector<char> reached_from(const Record<T>& record, int y, const std::vector
 template <class T>
 std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_targets("grad", y, xs, at);
-  expect(y.shape() == Shape{1, 1}, "grad: y must be a 1x1, got ", text(y.shape()), "; sum it first",
-         place_of(at));
+  expect(y.shape() == Shape{1, 1}, "grad: y must be a 1x1, got ", y.shape(), "; sum it first",
+         at);
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
   const auto reached = reached_from(record, y.index(), xs);
@@ -225,8 +223,8 @@ std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
 template <class T>
 std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_targets("grad_graph", y, xs, at);
-  expect(y.shape() == Shape{1, 1}, "grad_graph: y must be a 1x1, got ", text(y.shape()), "; sum it first",
-         place_of(at));
+  expect(y.shape() == Shape{1, 1}, "grad_graph: y must be a 1x1, got ", y.shape(), "; sum it first",
+         at);
   Record<T>& record = *y.record();
   const auto reached = reached_from(record, y.index(), xs);
   std::vector<Var<T>> adjoint(reached.size());
@@ -263,12 +261,12 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
   check_targets("grouped_grad", y, xs, at);
   const int n = y.rows(), K = shape(weights).cols, G = static_cast<int>(offset.size()) - 1;
   expect(y.cols() == 1 && y.node().per_row,
-         "grouped_grad: y must be one column with a number for each row of data, got ", text(y.shape()),
-         place_of(at));
+         "grouped_grad: y must be one column with a number for each row of data, got ", y.shape(),
+         at);
   expect(shape(weights).rows == n, "grouped_grad: weights must have ", n, " rows, got ", shape(weights).rows,
-         place_of(at));
+         at);
   expect(G >= 0 && offset.front() == 0 && offset.back() == n && std::is_sorted(offset.begin(), offset.end()),
-         "grouped_grad: offset must rise from 0 to ", n, place_of(at));
+         "grouped_grad: offset must rise from 0 to ", n, at);
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
   const auto reached = reached_from(record, y.index(), xs);
@@ -305,17 +303,17 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
                             adjoint[x] + size * static_cast<std::size_t>(j));
         continue;
       }
-      expect(node.shape.rows == n, node.op->name, ": mixes the rows of samples (", text(node.shape),
-             " against ", n, " rows), which grouped gradients keep apart", place_of(at));
+      expect(node.shape.rows == n, node.op->name, ": mixes the rows of samples (", node.shape,
+             " against ", n, " rows), which grouped gradients keep apart", at);
       if (operand.per_row) {
         expect(node.op->own_rows(f, k), node.op->name, ": operand ", k,
-               " mixes the rows of samples, which grouped gradients keep apart", place_of(at));
+               " mixes the rows of samples, which grouped gradients keep apart", at);
         node.op->pullback(f, k, 0, n, g, adjoint[x]);
         continue;
       }
-      expect(node.op->shared(f, k), node.op->name, ": a parameter of shape ", text(operand.shape), " meets ",
+      expect(node.op->shared(f, k), node.op->name, ": a parameter of shape ", operand.shape, " meets ",
              n, " rows of samples as operand ", k,
-             "; grouped gradients know linear, matmul, gather and broadcasting of one row", place_of(at));
+             "; grouped gradients know linear, matmul, gather and broadcasting of one row", at);
       for (int group = 0; group < G; ++group) {
         const int begin = offset[group], end = offset[group + 1];
         if (begin == end) continue;
@@ -339,7 +337,7 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
   std::size_t column = 0;
   for (const auto& x : xs) {
     const std::size_t size = x.shape().size();
-    expect(!x.node().per_row, "grouped_grad: x must be a parameter", place_of(at));
+    expect(!x.node().per_row, "grouped_grad: x must be a parameter", at);
     const auto i = static_cast<std::size_t>(x.index());
     if (i < adjoint.size() && adjoint[i])
       for (int j = 0; j < stack; ++j)

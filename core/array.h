@@ -50,7 +50,7 @@ Array<T> zeros_like(const Array<T>& a) {
 /// An array of the given shape from row-major numbers, of which there must be rows * cols.
 template <class T>
 Array<T> from_values(int rows, int cols, std::span<const T> values) {
-  expect(values.size() == Shape{rows, cols}.size(), "array of shape ", text(Shape{rows, cols}), " needs ",
+  expect(values.size() == Shape{rows, cols}.size(), "array of shape ", Shape{rows, cols}, " needs ",
          Shape{rows, cols}.size(), " numbers, got ", values.size());
   Array<T> out = zeros<T>(rows, cols);
   std::copy(values.begin(), values.end(), out.data());

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstdio>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -27,13 +28,19 @@ inline std::string text(std::floating_point auto x) {
   std::snprintf(buffer, sizeof buffer, "%.9g", static_cast<double>(x));
   return buffer;
 }
+/// The line of a call: " (file:line)".
+inline std::string text(const std::source_location& at) {
+  return " (" + std::string(at.file_name()) + ":" + std::to_string(at.line()) + ")";
+}
 }  // namespace detail
 
-/// The parts, one after another: strings as they are, numbers in their shortest usual form.
+/// The parts, one after another: strings as they are, numbers in their shortest usual form, other things by their own
+/// `text`. They become strings here, so that a check that holds costs nothing.
 template <class... Parts>
 std::string join(const Parts&... parts) {
+  using detail::text;
   std::string out;
-  (out.append(detail::text(parts)), ...);
+  (out.append(text(parts)), ...);
   return out;
 }
 

@@ -43,7 +43,7 @@ struct DiagGaussian {
   /// sum_i log sigma_i + C (1 + log 2 pi) / 2, [n x 1].
   Var<T> entropy() const {
     const Var<T> each = log_std + T(0.5) * (T(1) + std::log(T(2) * std::numbers::pi_v<T>));
-    return sum_rows(broadcast_to(each, mean.shape()));
+    return sum_rows(each) + zeros<T>(mean.rows(), 1);  // a number for each row, whatever log_std's rows
   }
 };
 

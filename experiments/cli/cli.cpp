@@ -375,6 +375,10 @@ int dispatch(int argc, char** argv) {
   explain_command->add_option("estimator", estimator)->required();
   explain_command->callback([&] { status = explain(estimator); });
 
+  std::vector<std::string> commands;
+  for (const auto* command : app.get_subcommands({})) commands.push_back(command->get_name());
+  if (argc > 1 && argv[1][0] != '-' && std::find(commands.begin(), commands.end(), argv[1]) == commands.end())
+    throw Error(unknown_name("command", argv[1], commands));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -1,0 +1,73 @@
+// Measuring a zoo of estimators on a tabular world and holding every number against the oracle.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "experiments/worlds.h"
+#include "statistics.h"
+
+namespace lowvar {
+
+/// The largest deviations, each as a multiple of what a family-wise error of 1e-6 allows: above 1 is a failure.
+struct Deviation {
+  double mean = 0;      // of E g, over all estimators and parameters
+  double variance = 0;  // of trace_cov, over all estimators
+  std::string worst_mean, worst_variance;
+};
+
+/// `oracle_names[i]` is what the oracle is asked for estimator i: its own name, but for planted faults.
+inline Deviation compare(const World& world, const PolicyChoice& choice, const std::string& value,
+                         const std::vector<Estimator>& estimators, const std::vector<std::string>& oracle_names, long N,
+                         std::uint64_t seed) {
+  const FittedCritic critic = make_critic(world, choice, value, 0, 0);
+  const Constants constants = make_constants(world, choice, 0, 0);
+  std::vector<Rung> rungs;
+  std::vector<Truth> truth;
+  for (std::size_t i = 0; i < estimators.size(); ++i) {
+    rungs.push_back({estimators[i], &choice.theta});
+    Estimator named = estimators[i];
+    named.name = oracle_names[i];
+    truth.push_back(ask_oracle(world, choice.policy, choice.theta, choice.theta, named, critic.table).truth);
+  }
+  const Measured measured =
+      measure(world, choice.policy, choice.theta, rungs, critic.critic, constants, {.trajectories = N, .seed = seed});
+  double components = 0;
+  for (const auto& t : truth) components += static_cast<double>(std::count_if(t.variance.begin(), t.variance.end(), [](double v) { return v > 0; }));
+  Deviation out;
+  for (std::size_t e = 0; e < rungs.size(); ++e) {
+    Moments all;
+    for (const auto& block : measured.blocks)
+      if (block[e].n > 0) all.merge(block[e]);
+    for (std::size_t j = 0; j < all.mean.size(); ++j) {
+      // The standard error of a mean is known exactly; where nothing varies, nothing may differ.
+      const double se = std::sqrt(truth[e].variance[j] / all.n), away = std::abs(all.mean[j] - truth[e].mean[j]);
+      const double part = away < 1e-12 ? 0 : away / se / limit(components, 1e9);
+      if (!(part <= out.mean)) out.mean = part, out.worst_mean = rungs[e].estimator.name + " at " + std::to_string(j);
+    }
+    const auto q = quantities(measured, rungs, truth, static_cast<int>(e), 0);
+    const double part = std::abs(q[0].sampled.value - *q[0].exact) / q[0].sampled.se /
+                        limit(static_cast<double>(rungs.size()), 63);
+    if (!(part <= out.variance)) out.variance = part, out.worst_variance = rungs[e].estimator.name;
+  }
+  return out;
+}
+
+inline Deviation compare(const std::string& env, const std::string& value, const std::vector<std::string>& names, long N,
+                         std::uint64_t seed) {
+  const World world = make_world(env, {}, {});
+  std::vector<Estimator> estimators;
+  for (const auto& name : names) estimators.push_back(make_estimator(name));
+  return compare(world, make_policy(world, "reference"), value, estimators, names, N, seed);
+}
+
+inline const std::vector<std::string>& zoo() {
+  static const std::vector<std::string> names = {
+      "reinforce", "reinforce-mean", "reinforce-optimal", "reinforce-per-parameter", "togo",         "togo-time",
+      "togo-value", "td",            "nstep:3",           "gae:0.5",                 "gae:0.95",     "ppo-clip:0.2",
+      "togo+undiscounted", "gae:0.95+undiscounted"};
+  return names;
+}
+
+}  // namespace lowvar

@@ -1,0 +1,241 @@
+// Parity with LibTorch: every listed operation, forward and backward, and the gradient of a policy.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "autograd/autograd.h"
+#include "nn/distributions.h"
+#include "nn/mlp.h"
+
+namespace lowvar {
+namespace {
+
+using torch::Tensor;
+
+template <class T>
+constexpr auto dtype = sizeof(T) == 8 ? torch::kFloat64 : torch::kFloat32;
+
+template <class T>
+Tensor tensor(const Array<T>& a) {
+  const Shape s = shape(a);
+  return torch::from_blob(const_cast<T*>(a.data()), {s.rows, s.cols}, dtype<T>).clone();
+}
+
+Tensor tensor(std::span<const int> index) {
+  const std::vector<std::int64_t> wide(index.begin(), index.end());
+  return torch::tensor(wide, torch::kInt64);
+}
+
+template <class T>
+std::vector<double> numbers(const Array<T>& a) {
+  return {a.begin(), a.end()};
+}
+
+std::vector<double> numbers(const Tensor& t) {
+  const Tensor flat = t.detach().to(torch::kFloat64).contiguous();
+  return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
+}
+
+/// |a - b| / |b|, in the Euclidean norm.
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double off = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) off += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
+  return off == 0 ? 0 : std::sqrt(off / size);
+}
+
+/// The same operation there: of the operands, the shape of the result and the index of the node.
+using Peer = std::function<Tensor(const std::vector<Tensor>&, Shape, const Tensor& index)>;
+using X = const std::vector<Tensor>&;
+
+const std::map<std::string, Peer>& peers() {
+  static const std::map<std::string, Peer> all = {
+      {"negate", [](X x, Shape, const Tensor&) { return -x[0]; }},
+      {"exp", [](X x, Shape, const Tensor&) { return x[0].exp(); }},
+      {"log", [](X x, Shape, const Tensor&) { return x[0].log(); }},
+      {"sqrt", [](X x, Shape, const Tensor&) { return x[0].sqrt(); }},
+      {"square", [](X x, Shape, const Tensor&) { return x[0].square(); }},
+      {"tanh", [](X x, Shape, const Tensor&) { return x[0].tanh(); }},
+      {"relu", [](X x, Shape, const Tensor&) { return x[0].relu(); }},
+      {"add", [](X x, Shape, const Tensor&) { return x[0] + x[1]; }},
+      {"subtract", [](X x, Shape, const Tensor&) { return x[0] - x[1]; }},
+      {"multiply", [](X x, Shape, const Tensor&) { return x[0] * x[1]; }},
+      {"divide", [](X x, Shape, const Tensor&) { return x[0] / x[1]; }},
+      {"minimum", [](X x, Shape, const Tensor&) { return torch::minimum(x[0], x[1]); }},
+      {"maximum", [](X x, Shape, const Tensor&) { return torch::maximum(x[0], x[1]); }},
+      {"greater", [](X x, Shape, const Tensor&) { return (x[0] > x[1]).to(x[0].dtype()); }},
+      {"less_equal", [](X x, Shape, const Tensor&) { return (x[0] <= x[1]).to(x[0].dtype()); }},
+      {"clip",
+       [](X x, Shape s,
+          const Tensor&) {  // its clamp does not un-broadcast its first operand in the backward pass
+         return torch::clamp(x[0].broadcast_to({s.rows, s.cols}), x[1], x[2]);
+       }},
+      {"matmul", [](X x, Shape, const Tensor&) { return x[0].matmul(x[1]); }},
+      {"matmul_tn", [](X x, Shape, const Tensor&) { return x[0].t().matmul(x[1]); }},
+      {"matmul_nt", [](X x, Shape, const Tensor&) { return x[0].matmul(x[1].t()); }},
+      {"linear", [](X x, Shape, const Tensor&) { return torch::addmm(x[2], x[0], x[1]); }},
+      {"sum_to",
+       [](X x, Shape s, const Tensor&) {
+         return x[0].sum_to_size({s.rows, s.cols});
+       }},
+      {"broadcast_to",
+       [](X x, Shape s, const Tensor&) {
+         return x[0].broadcast_to({s.rows, s.cols});
+       }},
+      {"pick", [](X x, Shape, const Tensor& i) { return x[0].gather(1, i.unsqueeze(1)); }},
+      {"place",
+       [](X x, Shape s, const Tensor& i) {
+         return torch::zeros({s.rows, s.cols}, x[0].dtype()).scatter_add(1, i.unsqueeze(1), x[0]);
+       }},
+      {"gather", [](X x, Shape, const Tensor& i) { return x[0].index_select(0, i); }},
+      {"scatter_add",
+       [](X x, Shape s, const Tensor& i) {
+         return torch::zeros({s.rows, s.cols}, x[0].dtype()).index_add(0, i, x[0]);
+       }},
+  };
+  return all;
+}
+
+TEST(LibTorch, AgreesOnEveryListedOperation) {
+  int compared = 0;
+  for (const auto& op : all_ops<double>()) {
+    const auto peer = peers().find(op.name);
+    ASSERT_NE(peer, peers().end()) << op.name << " has no peer here";
+    for (std::uint32_t pattern = 0; pattern < op.shapes.size(); ++pattern, ++compared) {
+      const auto& shapes = op.shapes[pattern];
+      Rng rng(21, op.name, pattern);
+      std::vector<Array<double>> x;
+      std::vector<Tensor> there;
+      for (std::size_t i = 0; i < shapes.size(); ++i) {
+        x.push_back(zeros<double>(shapes[i].rows, shapes[i].cols));
+        for (double& v : values(x.back())) v = rng.uniform(op.domain[i].low, op.domain[i].high);
+        there.push_back(tensor(x.back()));
+      }
+      // The bounds of clip carry no gradient, comparisons none at all.
+      const std::size_t differentiated = peer->first == "clip" ? 1 : op.piecewise_constant ? 0 : x.size();
+      Tape<double> tape;
+      std::vector<Var<double>> operands, parameters;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        operands.push_back(i < differentiated ? tape.parameter(x[i]) : tape.constant(x[i]));
+        if (i < differentiated) parameters.push_back(operands.back()), there[i].requires_grad_();
+      }
+      const Var<double> y = op.apply(std::vector<Operand<double>>(operands.begin(), operands.end()));
+      Tensor index;
+      if (const int* at = y.node().index)
+        index = tensor(std::span<const int>(
+            at, static_cast<std::size_t>(
+                    peer->first == "scatter_add" || peer->first == "place" ? shapes[0].rows : y.rows())));
+      const Tensor y_there = peer->second(there, y.shape(), index);
+      const auto label = [&] { return join(op.name, " pattern ", pattern); };
+      EXPECT_LE(distance(numbers(y.value()), numbers(y_there)), 1e-12) << label();
+      if (differentiated == 0) continue;
+
+      Array<double> w = zeros<double>(y.rows(), y.cols());
+      for (double& v : values(w)) v = rng.normal();
+      const auto g = grad(dot(y, w), parameters);
+      (y_there * tensor(w)).sum().backward();
+      for (std::size_t i = 0; i < differentiated; ++i)
+        EXPECT_LE(distance(numbers(g[i]), numbers(there[i].grad())), 1e-12) << label() << " operand " << i;
+    }
+  }
+  EXPECT_GT(compared, 100);
+}
+
+/// Weighted log-probabilities of actions under a network 4-64-64-2.
+struct Policy {
+  Mlp mlp{.sizes = {4, 64, 64, 2}};
+  std::vector<Array<double>> theta;
+  Array<double> x, psi;
+  std::vector<int> action;
+
+  explicit Policy(int rows) : x(zeros<double>(rows, 4)), psi(zeros<double>(rows, 1)) {
+    Rng rng(22, "policy");
+    theta = initialise(mlp, rng);
+    for (std::size_t i = 1; i < theta.size(); i += 2)
+      for (double& b : values(theta[i])) b = 0.1 * rng.normal();
+    for (double& v : values(x)) v = rng.normal();
+    for (double& v : values(psi)) v = rng.normal();
+    for (int r = 0; r < rows; ++r) action.push_back(static_cast<int>(rng.bits() % 2));
+  }
+};
+
+/// Value and gradient in one line of numbers.
+template <class T>
+std::vector<double> here(const Policy& p) {
+  const std::vector<Array<T>> theta(p.theta.begin(), p.theta.end());
+  const Array<T> x(p.x), psi(p.psi);
+  Tape<T> tape;
+  const auto parameters = tape.parameters(theta);
+  const auto pi = Categorical<T>::from_logits(forward(p.mlp, parameters, tape.data(x)));
+  const auto loss = -mean(pi.log_prob(p.action) * psi);
+  std::vector<double> out{static_cast<double>(loss.item())};
+  for (const auto& each : grad(loss, parameters)) out.insert(out.end(), each.begin(), each.end());
+  return out;
+}
+
+/// log pi(a|s) of each row, [n x 1].
+Tensor log_prob_there(const Policy& p, const std::vector<Tensor>& theta, Tensor h) {
+  for (std::size_t l = 0; l < 3; ++l) {
+    h = torch::addmm(theta[2 * l + 1], h, theta[2 * l]);
+    if (l < 2) h = h.tanh();
+  }
+  return h.log_softmax(1).gather(1, tensor(std::span<const int>(p.action)).unsqueeze(1));
+}
+
+template <class T>
+std::vector<double> there(const Policy& p) {
+  std::vector<Tensor> theta;
+  for (const auto& each : p.theta) theta.push_back(tensor(each).to(dtype<T>).requires_grad_());
+  const Tensor log_pi = log_prob_there(p, theta, tensor(p.x).to(dtype<T>));
+  const Tensor loss = -(log_pi * tensor(p.psi).to(dtype<T>)).mean();
+  loss.backward();
+  std::vector<double> out = numbers(loss);
+  for (const Tensor& each : theta)
+    for (const double g : numbers(each.grad())) out.push_back(g);
+  return out;
+}
+
+TEST(LibTorch, AgreesOnAPolicyGradient) {
+  for (const int rows : {1, 64, 1000}) {
+    const Policy p(rows);
+    EXPECT_LE(distance(here<double>(p), there<double>(p)), 1e-12) << rows;
+    EXPECT_LE(distance(here<float>(p), there<float>(p)), 1e-5) << rows;
+    EXPECT_LE(distance(here<float>(p), here<double>(p)), 1e-5) << rows;
+  }
+}
+
+TEST(LibTorch, AgreesOnAHessianVectorProduct) {
+  const Policy p(64);
+  Rng rng(23, "direction");
+  std::vector<Array<double>> v;
+  for (const auto& each : p.theta) {
+    v.push_back(zeros_like(each));
+    for (double& e : values(v.back())) e = rng.normal();
+  }
+  Tape<double> tape;
+  const auto parameters = tape.parameters(p.theta);
+  const auto pi = Categorical<double>::from_logits(forward(p.mlp, parameters, tape.data(p.x)));
+  const auto g = grad_graph(mean(pi.log_prob(p.action) * p.psi), parameters);
+  auto along = dot(g[0], v[0]);
+  for (std::size_t i = 1; i < g.size(); ++i) along = along + dot(g[i], v[i]);
+
+  std::vector<Tensor> theta;
+  for (const auto& each : p.theta) theta.push_back(tensor(each).requires_grad_());
+  const Tensor log_pi = log_prob_there(p, theta, tensor(p.x));
+  const auto g_there = torch::autograd::grad({(log_pi * tensor(p.psi)).mean()}, theta, {}, true, true);
+  Tensor along_there = torch::zeros({}, torch::kFloat64);
+  for (std::size_t i = 0; i < theta.size(); ++i)
+    along_there = along_there + (g_there[i] * tensor(v[i])).sum();
+  const auto Hv_there = torch::autograd::grad({along_there}, theta);
+
+  const auto Hv = grad(along, parameters);
+  for (std::size_t i = 0; i < Hv.size(); ++i)
+    EXPECT_LE(distance(numbers(Hv[i]), numbers(Hv_there[i])), 1e-11) << p.mlp.names()[i];
+}
+
+}  // namespace
+}  // namespace lowvar

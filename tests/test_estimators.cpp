@@ -1,0 +1,181 @@
+// Estimators: weights against brute-force sums, what is measured against what is trained with, and names that are refused.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "algorithms/data/returns.h"
+#include "algorithms/train/policy_gradient.h"
+#include "experiments/worlds.h"
+
+namespace lowvar {
+namespace {
+
+const std::vector<std::string> all_names = {"reinforce",  "reinforce-mean", "reinforce-optimal", "reinforce-per-parameter",
+                                            "togo",       "togo-time",      "togo-value",        "td",
+                                            "nstep:1",    "nstep:3",        "nstep:100",         "gae:0",
+                                            "gae:0.9",    "gae:1",          "ppo-clip:0.2",      "togo+undiscounted",
+                                            "gae:0.9+undiscounted"};
+
+struct Fixture {
+  World world = make_world("chain", {}, {});
+  PolicyChoice choice = make_policy(world, "reference");
+  FittedCritic critic = make_critic(world, choice, "scaled:0.7", 0, 0);
+  Constants constants = make_constants(world, choice, 0, 0);
+  Trajectories batch = world.sample(choice.policy, choice.theta, world.T, {3, "test", 0, 50});
+  Fixture() { critic.critic(batch); }
+
+  Array<double> per_trajectory(const Estimator& e) const {
+    return estimate({&e}, choice.policy, choice.theta, batch, batch.offset, constants).front();
+  }
+};
+
+/// z_t of trajectory i as a vector over all logits.
+std::vector<double> score(const Fixture& f, int r) {
+  const Array<double> pi = table_of(f.world, f.choice.policy, f.choice.theta);
+  std::vector<double> z(10, 0);
+  const int s = f.batch.state[static_cast<std::size_t>(r)], a = f.batch.action[static_cast<std::size_t>(r)];
+  for (int b = 0; b < 2; ++b) z[static_cast<std::size_t>(2 * s + b)] = (a == b) - pi(s, b);
+  return z;
+}
+
+TEST(Estimators, WeightsAreTheSumsOfTheirDefinitions) {
+  const Fixture f;
+  const double gamma = f.constants.gamma;
+  for (const auto& name : all_names) {
+    const Estimator e = make_estimator(name);
+    const Array<double> g = f.per_trajectory(e);
+    for (int i = 0; i < f.batch.size(); ++i) {
+      const int n = f.batch.length(i), b = f.batch.begin(i);
+      const auto r = [&](int t) { return f.batch.reward[static_cast<std::size_t>(b + t)]; };
+      const auto v = [&](int t) { return f.batch.value[static_cast<std::size_t>(b + t)]; };
+      const auto next_v = [&](int t) { return t + 1 < n ? v(t + 1) : 0.0; };  // terminal, or V_T = 0
+      const auto delta = [&](int t) { return r(t) + gamma * next_v(t) - v(t); };
+      double R = 0;
+      for (int t = 0; t < n; ++t) R += std::pow(gamma, t) * r(t);
+      std::vector<double> expected(10, 0);
+      for (int t = 0; t < n; ++t) {
+        double G = 0;
+        for (int k = t; k < n; ++k) G += std::pow(gamma, k - t) * r(k);
+        const auto weighted = [&](double ratio, int K) {
+          double A = 0;
+          for (int k = t; k < std::min(n, t + K); ++k) A += std::pow(ratio, k - t) * delta(k);
+          return A;
+        };
+        double psi = NAN;
+        const std::string base = name.substr(0, name.find('+'));
+        if (base == "reinforce") psi = R;
+        if (base == "reinforce-mean") psi = R - f.constants.J;
+        if (base == "reinforce-optimal") psi = R - f.constants.b_star;
+        if (base == "togo") psi = G;
+        if (base == "togo-time") psi = G - f.constants.mean_return_to_go[static_cast<std::size_t>(t)];
+        if (base == "togo-value") psi = G - v(t);
+        if (base == "td" || base == "gae:0" || base == "nstep:1") psi = delta(t);
+        if (base == "nstep:3") psi = weighted(gamma, 3);
+        if (base == "nstep:100" || base == "gae:1") psi = G - v(t);
+        if (base == "gae:0.9") psi = weighted(gamma * 0.9, n);
+        if (base == "ppo-clip:0.2") psi = weighted(gamma * 0.95, n);
+        if (!base.starts_with("reinforce") && base == name) psi *= std::pow(gamma, t);
+        const auto z = score(f, b + t);
+        for (std::size_t j = 0; j < z.size(); ++j)
+          expected[j] += (base == "reinforce-per-parameter" ? R - f.constants.b_i[j] : psi) * z[j];
+      }
+      for (std::size_t j = 0; j < expected.size(); ++j)
+        EXPECT_NEAR(g(i, j), expected[j], 1e-12) << name << ", trajectory " << i << ", parameter " << j;
+    }
+  }
+}
+
+TEST(Estimators, OneGroupIsTheSumOverTrajectories) {
+  const Fixture f;
+  for (const auto& name : all_names) {
+    const Estimator e = make_estimator(name);
+    const Array<double> each = f.per_trajectory(e);
+    const auto mean = policy_gradient_estimate(e, f.choice.policy, f.choice.theta, f.batch, f.constants);
+    for (std::size_t j = 0; j < mean.size(); ++j) {
+      double sum = 0;
+      for (int i = 0; i < f.batch.size(); ++i) sum += each(i, j);
+      EXPECT_NEAR(mean[j], sum / f.batch.size(), 1e-13) << name;
+    }
+  }
+}
+
+TEST(Estimators, SharingABackwardPassChangesNothing) {
+  const Fixture f;
+  std::vector<Estimator> estimators;
+  for (const auto& name : all_names) estimators.push_back(make_estimator(name));
+  std::vector<const Estimator*> pointers;
+  for (const auto& e : estimators) pointers.push_back(&e);
+  const auto together = estimate(pointers, f.choice.policy, f.choice.theta, f.batch, f.batch.offset, f.constants);
+  for (std::size_t k = 0; k < estimators.size(); ++k) EXPECT_EQ(together[k], f.per_trajectory(estimators[k])) << all_names[k];
+}
+
+TEST(Estimators, TheRulerAndTheOptimiserCallTheSameObject) {
+  const Fixture f;
+  int calls = 0, surrogate_calls = 0;
+  Estimator e = make_estimator("gae:0.95");
+  e.weights = [&calls, inner = e.weights](const Trajectories& batch, const Constants& c) {
+    ++calls;
+    return inner(batch, c);
+  };
+  e.surrogate = Surrogate([&surrogate_calls](auto log_pi, const auto&, const auto& psi) {
+    ++surrogate_calls;
+    return log_pi * psi;
+  });
+  const std::vector<Rung> rungs{{e, &f.choice.theta}};
+  measure(f.world, f.choice.policy, f.choice.theta, rungs, f.critic.critic, f.constants, {.trajectories = 2});
+  EXPECT_GT(calls, 0);
+  EXPECT_EQ(surrogate_calls, calls);
+  const int measured = calls;
+  Parameters theta = f.choice.theta;
+  AdamState<double> adam;
+  policy_gradient_step(e, f.choice.policy, theta, f.batch, f.constants, adam, {});
+  EXPECT_GT(calls, measured);
+  EXPECT_EQ(surrogate_calls, calls);
+}
+
+TEST(Estimators, AscentImprovesTheChain) {
+  Fixture f;
+  const Estimator e = make_estimator("gae:0.95");
+  const double before = f.constants.J;
+  Parameters theta = f.choice.theta;
+  AdamState<double> adam;
+  for (int step = 0; step < 100; ++step) {
+    Trajectories batch = f.world.sample(f.choice.policy, theta, f.world.T, {3, "train", 64 * step, 64});
+    f.critic.critic(batch);
+    policy_gradient_step(e, f.choice.policy, theta, batch, f.constants, adam, {.learning_rate = 0.05});
+  }
+  const double after = make_constants(f.world, {f.choice.policy, theta}, 0, 0).J;
+  EXPECT_GT(after, before + 0.1);
+}
+
+TEST(Estimators, PpoClipStopsExactlyWhereTheRatioLeavesTheInterval) {
+  // Schulman et al. 2017, figure 1: no slope where A > 0 and rho > 1 + eps, or A < 0 and rho < 1 - eps.
+  const Surrogate clipped = ppo_clip(0.2);
+  for (const double A : {2.0, -2.0})
+    for (const double rho : {0.5, 0.79, 0.81, 1.0, 1.19, 1.21, 1.5}) {
+      const auto log_pi = full<double>(1, 1, std::log(rho)), log_mu = full<double>(1, 1, 0.0), psi = full<double>(1, 1, A);
+      const double slope = grad([&](Var<double> l) { return sum(clipped(l, log_mu, psi)); }, log_pi)(0, 0);
+      const bool stops = (A > 0 && rho > 1.2) || (A < 0 && rho < 0.8);
+      EXPECT_NEAR(slope, stops ? 0 : rho * A, 1e-12) << "rho " << rho << ", A " << A;
+    }
+}
+
+TEST(Estimators, StepToKlReachesItsTarget) {
+  const Fixture f;
+  const std::vector<int> states{0, 1, 2, 3};
+  const std::vector<double> weight{1, 2, 3, 4}, direction{1, -1, 0.5, 0, 0, 0.2, -1, 1, 0, 0};
+  const auto after = step_to_kl(f.choice.policy, f.choice.theta, direction, {states}, weight, 0.01);
+  EXPECT_NEAR(mean_kl(f.choice.policy, f.choice.theta, after, {states}, weight), 0.01, 1e-10);
+  EXPECT_THROW(step_to_kl(f.choice.policy, f.choice.theta, std::vector<double>(10, 0.0), {states}, weight, 0.01), Error);
+}
+
+TEST(Estimators, NamesThatAreRefused) {
+  for (const char* name : {"", "reinforced", "gae", "gae:", "gae:2", "gae:-0.1", "gae:nan", "gae:0.5x", "nstep:0", "nstep:-1",
+                           "nstep:1.5", "nstep:99999999999", "ppo-clip:0", "ppo-clip:1", "togo:1", "reinforce+undiscounted",
+                           "reinforce-mean+undiscounted", "togo+", "togo+undiscounted+undiscounted", "td:", "+undiscounted"})
+    EXPECT_THROW(make_estimator(name), Error) << "'" << name << "'";
+}
+
+}  // namespace
+}  // namespace lowvar

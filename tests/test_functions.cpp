@@ -1,0 +1,149 @@
+// Composites: their values where the naive formula overflows, and their derivatives.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "autograd/gradcheck.h"
+
+namespace lowvar {
+namespace {
+
+Array<double> random_array(int rows, int cols, std::string_view name) {
+  Rng rng(5, name);
+  Array<double> out = zeros<double>(rows, cols);
+  for (double& v : values(out)) v = 2 * rng.normal();
+  return out;
+}
+
+template <class T>
+Array<T> row_of(std::initializer_list<double> x) {
+  std::vector<T> v;
+  for (const double each : x) v.push_back(static_cast<T>(each));
+  return from_values<T>(1, static_cast<int>(v.size()), std::span<const T>(v));
+}
+
+/// f(x) as numbers.
+template <class T, class F>
+Array<T> value_of(F&& f, const Array<T>& x) {
+  Tape<T> tape;
+  return f(tape.parameter(x)).value();
+}
+
+template <class T>
+class Functions : public testing::Test {
+ protected:
+  static constexpr T epsilon = std::numeric_limits<T>::epsilon();
+};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(Functions, Scalars);
+
+TYPED_TEST(Functions, LogsumexpStandsTheExtremes) {
+  using T = TypeParam;
+  const auto of = [](std::initializer_list<double> x) {
+    return value_of<T>([](Var<T> v) { return logsumexp(v); }, row_of<T>(x))(0, 0);
+  };
+  EXPECT_EQ(of({1e3}), T(1e3));
+  EXPECT_EQ(of({-1e3}), T(-1e3));
+  EXPECT_EQ(of({1e3, -1e3}), T(1e3));
+  EXPECT_EQ(of({1e3, 1e3}), T(1e3) + std::log(T(2)));
+  EXPECT_EQ(of({-1e3, -1e3, -1e3, -1e3}), T(-1e3) + std::log(T(4)));
+  EXPECT_NEAR(of({1, 2, 3}), std::log(std::exp(1.0) + std::exp(2.0) + std::exp(3.0)), 4 * this->epsilon);
+  const double inf = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(of({-inf, 0}), 0);  // an action that is masked out
+}
+
+TYPED_TEST(Functions, LogSoftmaxStandsTheExtremes) {
+  using T = TypeParam;
+  const auto of = [](std::initializer_list<double> x) {
+    return value_of<T>([](Var<T> v) { return log_softmax(v); }, row_of<T>(x));
+  };
+  EXPECT_EQ(of({1e3, -1e3}), row_of<T>({0, -2e3}));
+  // What the logits have in common costs no digits.
+  EXPECT_EQ(of({-1e3, -1e3}), full<T>(1, 2, -std::log(T(2))));
+  EXPECT_EQ(of({1e3, 1e3}), full<T>(1, 2, -std::log(T(2))));
+  EXPECT_EQ(of({7}), row_of<T>({0}));
+}
+
+TYPED_TEST(Functions, SoftmaxSumsToOne) {
+  using T = TypeParam;
+  for (const double scale : {0.0, 1.0, 30.0, 1e3}) {
+    const Array<T> x(scale * random_array(20, 7, "logits"));
+    const auto p = value_of<T>([](Var<T> v) { return softmax(v); }, x);
+    for (int r = 0; r < 20; ++r) {
+      double total = 0;
+      for (const T each : row(p, r)) {
+        EXPECT_GE(each, 0);
+        total += static_cast<double>(each);
+      }
+      EXPECT_NEAR(total, 1, 8 * static_cast<double>(this->epsilon)) << scale;
+    }
+  }
+  EXPECT_EQ(value_of<T>([](Var<T> v) { return softmax(v); }, row_of<T>({1e3, -1e3})), row_of<T>({1, 0}));
+}
+
+TYPED_TEST(Functions, ExtremesHaveFiniteDerivatives) {
+  using T = TypeParam;
+  const auto x = row_of<T>({1e3, -1e3, 0});
+  const auto g = grad([](Var<T> v) { return sum(softplus(v)); }, x);
+  EXPECT_EQ(g, row_of<T>({1, 0, 0.5}));
+  const auto curvature = hvp([](Var<T> v) { return sum(softplus(v)); }, x, full<T>(1, 3, T(1)));
+  EXPECT_EQ(curvature, row_of<T>({0, 0, 0.25}));
+  EXPECT_EQ(grad([](Var<T> v) { return sum(logsumexp(v)); }, x), row_of<T>({1, 0, 0}));
+  EXPECT_EQ(hvp([](Var<T> v) { return sum(logsumexp(v)); }, x, row_of<T>({1, 2, 3})), row_of<T>({0, 0, 0}));
+}
+
+TYPED_TEST(Functions, SoftplusStandsTheExtremes) {
+  using T = TypeParam;
+  const auto y = value_of<T>([](Var<T> v) { return softplus(v); }, row_of<T>({1e3, -1e3, 0, 1, -1, 30}));
+  EXPECT_EQ(y(0, 0), T(1e3));
+  EXPECT_EQ(y(0, 1), 0);
+  EXPECT_NEAR(y(0, 2), std::log(2.0), 2 * this->epsilon);
+  EXPECT_NEAR(y(0, 3), std::log1p(std::exp(1.0)), 4 * this->epsilon);
+  EXPECT_NEAR(y(0, 4), std::log1p(std::exp(-1.0)), 2 * this->epsilon);
+  EXPECT_NEAR(y(0, 5), 30 + std::exp(-30.0), 64 * this->epsilon);
+}
+
+TEST(Functions, SumsAndMeans) {
+  const auto x = from_values<double>(2, 3, std::vector<double>{1, 2, 3, 4, 5, 6});
+  Tape<double> tape;
+  const auto v = tape.parameter(x);
+  EXPECT_EQ(sum(v).item(), 21);
+  EXPECT_EQ(mean(v).item(), 3.5);
+  EXPECT_EQ(sum_rows(v).value(), from_values<double>(2, 1, std::vector<double>{6, 15}));
+  EXPECT_EQ(dot(v, x).item(), 91);
+  EXPECT_EQ(dot(v, v).item(), 91);
+  EXPECT_EQ(mse(v, zeros_like(x)).item(), 91 / 6.0);
+  EXPECT_THROW(mse(v, zeros<double>(3, 2)), Error);
+}
+
+TEST(Functions, DerivativesOfOrdersOneAndTwo) {
+  const auto x = random_array(4, 3, "x"), w = random_array(4, 3, "w"), target = random_array(4, 3, "target");
+  const Array<double> column = random_array(4, 1, "column");
+  const std::vector<std::pair<const char*, std::function<Var<double>(Var<double>)>>> losses = {
+      {"sum", [](auto v) { return square(sum(square(v))); }},
+      {"sum_rows", [](auto v) { return sum(square(sum_rows(square(v)))); }},
+      {"mean", [](auto v) { return square(mean(v * v)); }},
+      {"dot", [&](auto v) { return dot(square(v), w) + dot(v, tanh(v)); }},
+      {"logsumexp", [&](auto v) { return dot(logsumexp(v), column); }},
+      {"log_softmax", [&](auto v) { return dot(log_softmax(v), w); }},
+      {"softmax", [&](auto v) { return dot(softmax(v), w); }},
+      {"softplus", [&](auto v) { return dot(softplus(v), w); }},
+      {"mse", [&](auto v) { return mse(square(v), target); }},
+  };
+  for (const auto& [name, loss] : losses) {
+    const auto report = gradcheck(loss, x, {.orders = 2, .tolerance = 1e-7});
+    EXPECT_TRUE(report.ok) << name << "\n" << report.text();
+    EXPECT_NE(report.lines.front().analytic, 0) << name;
+  }
+}
+
+TEST(Functions, MseCarriesNoGradientToItsTarget) {
+  const auto x = random_array(2, 3, "x"), target = random_array(2, 3, "target");
+  const auto g = grad([&](Var<double> v) { return mse(v, target); }, x);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(g.data()[i], 2 * (x.data()[i] - target.data()[i]) / 6, 1e-15);
+}
+
+}  // namespace
+}  // namespace lowvar

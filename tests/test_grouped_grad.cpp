@@ -1,0 +1,378 @@
+// Grouped gradients are a loop over groups with plain gradients of each group's rows, on every way a
+// parameter may meet samples; every other way is refused by name.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+#include "autograd/autograd.h"
+#include "nn/distributions.h"
+#include "nn/mlp.h"
+
+namespace lowvar {
+namespace {
+
+constexpr int p =
+    4;  // features, hidden units, actions and states: as many as the rows of one of the sizes below
+
+template <class T>
+Array<T> random_array(int rows, int cols, std::string_view name, std::uint32_t index = 0) {
+  Rng rng(11, name, index);
+  Array<T> out = zeros<T>(rows, cols);
+  for (T& v : values(out)) v = static_cast<T>(0.7 * rng.normal());
+  return out;
+}
+
+/// Rows of samples. A slice of them is samples too.
+template <class T>
+struct Samples {
+  Array<T> x;       // [n x p]
+  Array<T> target;  // [n x p]
+  std::vector<int> state, action;
+
+  static Samples random(int n) {
+    Samples s{random_array<T>(n, p, "x"), random_array<T>(n, p, "target"), {}, {}};
+    Rng rng(12, "numbers");
+    for (int r = 0; r < n; ++r) {
+      s.state.push_back(static_cast<int>(rng.bits() % p));
+      s.action.push_back(static_cast<int>(rng.bits() % p));
+    }
+    return s;
+  }
+
+  Samples slice(int begin, int end) const {
+    Samples s{zeros<T>(end - begin, p), zeros<T>(end - begin, p), {}, {}};
+    for (int r = begin; r < end; ++r) {
+      std::copy_n(row(x, r).begin(), p, row(s.x, r - begin).begin());
+      std::copy_n(row(target, r).begin(), p, row(s.target, r - begin).begin());
+      s.state.push_back(state[static_cast<std::size_t>(r)]);
+      s.action.push_back(action[static_cast<std::size_t>(r)]);
+    }
+    return s;
+  }
+};
+
+/// One number a row of samples, [n x 1], of parameters of the given shapes.
+template <class T>
+struct Model {
+  const char* name;
+  std::vector<Shape> shapes;
+  std::function<Var<T>(const std::vector<Var<T>>& theta, Var<T> x, const Samples<T>&)> y;
+};
+
+template <class T>
+std::vector<Model<T>> models() {
+  using Theta = const std::vector<Var<T>>&;
+  using S = const Samples<T>&;
+  const Shape square_matrix{p, p}, one_row{1, p}, number{1, 1};
+  return {
+      {"linear with a bias",
+       {square_matrix, one_row},
+       [](Theta w, Var<T> x, S) { return sum_rows(linear(x, w[0], w[1])); }},
+      {"mlp and categorical",
+       {square_matrix, one_row, square_matrix, one_row},
+       [](Theta w, Var<T> x, S s) {
+         const auto logits = forward(Mlp{.sizes = {p, p, p}}, w, x);
+         return Categorical<T>::from_logits(logits).log_prob(s.action);
+       }},
+      {"one weight in two layers",
+       {square_matrix, one_row},
+       [](Theta w, Var<T> x, S s) {
+         const auto h = tanh(linear(x, w[0], w[1]));
+         return sum_rows(square(linear(h, w[0], w[1]) - s.target));
+       }},
+      {"one weight, then its transpose",
+       {square_matrix},
+       [](Theta w, Var<T> x, S s) {
+         return sum_rows(square(matmul_nt(tanh(matmul(x, w[0])), w[0]) - s.target));
+       }},
+      {"gaussian with a shared log_std",
+       {square_matrix, one_row, one_row},
+       [](Theta w, Var<T> x, S s) {
+         return DiagGaussian<T>{linear(x, w[0], w[1]), w[2]}.log_prob(s.target);
+       }},
+      {"gaussian with a log_std of the state",
+       {square_matrix, one_row, square_matrix, one_row},
+       [](Theta w, Var<T> x, S s) {
+         return DiagGaussian<T>{linear(x, w[0], w[1]), linear(x, w[2], w[3])}.log_prob(s.target);
+       }},
+      {"gaussian with a bonus of entropy",
+       {square_matrix, one_row, one_row},
+       [](Theta w, Var<T> x, S s) {
+         const DiagGaussian<T> pi{linear(x, w[0], w[1]), w[2]};
+         return pi.log_prob(s.target) + T(0.1) * pi.entropy();
+       }},
+      {"a table of logits",
+       {square_matrix},
+       [](Theta w, Var<T>, S s) {
+         return Categorical<T>::from_logits(gather(w[0], s.state)).log_prob(s.action);
+       }},
+      {"a table of logits, with a bonus of entropy",
+       {square_matrix},
+       [](Theta w, Var<T>, S s) {
+         const auto pi = Categorical<T>::from_logits(gather(w[0], s.state));
+         return pi.log_prob(s.action) + T(0.1) * pi.entropy();
+       }},
+      {"a table added to features",
+       {square_matrix, square_matrix},
+       [](Theta w, Var<T> x, S s) { return sum_rows(tanh(matmul(x, w[0]) + gather(w[1], s.state))); }},
+      {"a function of a matrix, of the parameters alone",
+       {square_matrix, one_row},
+       [](Theta v, Var<T> x, S) { return sum_rows(tanh(linear(x, exp(v[0]) * v[1], tanh(v[1])))); }},
+      {"a product of parameters alone",
+       {square_matrix, square_matrix},
+       [](Theta v, Var<T> x, S) { return sum_rows(tanh(matmul(x, matmul_tn(v[0], v[1])))); }},
+      {"a norm of the parameters alone",
+       {square_matrix},
+       [](Theta v, Var<T> x, S) { return sum_rows(tanh(matmul(x, v[0] / sqrt(sum(square(v[0])))))); }},
+      {"a temperature",
+       {square_matrix, one_row, number},
+       [](Theta w, Var<T> x, S s) {
+         return Categorical<T>::from_logits(linear(x, w[0], w[1]) * exp(w[2])).log_prob(s.action);
+       }},
+      {"a number and a row, in every elementwise place",
+       {number, one_row, square_matrix},
+       [](Theta w, Var<T> x, S) {
+         const auto h = matmul(x, w[2]);
+         const auto each =
+             (w[1] - h) * w[0] + w[0] / (T(2) + square(h)) + maximum(h, w[1]) + minimum(h, w[0]);
+         return sum_rows(each * w[1]) * w[0];
+       }},
+      {"matmul and matmul_nt",
+       {square_matrix, square_matrix},
+       [](Theta w, Var<T> x, S) { return sum_rows(tanh(matmul_nt(tanh(matmul(x, w[0])), w[1]))); }},
+      {"a broadcast column",
+       {square_matrix},
+       [](Theta w, Var<T> x, S) {
+         const auto h = matmul(x, w[0]);
+         return sum_rows(square(h - broadcast_to(sum_rows(h), h.shape())));
+       }},
+      {"pick and place",
+       {square_matrix},
+       [](Theta w, Var<T> x, S s) {
+         const auto h = matmul(x, w[0]);
+         return sum_rows(tanh(place(pick(h, s.action), s.state, p)) * h);
+       }},
+      {"a parameter that is not used",
+       {square_matrix, one_row},
+       [](Theta w, Var<T> x, S) { return sum_rows(matmul(x, w[0])); }},
+  };
+}
+
+/// One line a group and weighting, by plain gradients of the group's own rows.
+template <class T>
+std::vector<std::vector<T>> by_loop(const Model<T>& model, const std::vector<Array<T>>& theta,
+                                    const Samples<T>& samples, std::span<const int> offset,
+                                    const Array<T>& weights) {
+  std::vector<std::vector<T>> out;
+  for (std::size_t g = 0; g + 1 < offset.size(); ++g) {
+    const Samples<T> slice = samples.slice(offset[g], offset[g + 1]);
+    for (int k = 0; k < shape(weights).cols; ++k) {
+      Array<T> w = zeros<T>(offset[g + 1] - offset[g], 1);
+      for (int r = offset[g]; r < offset[g + 1]; ++r) w(r - offset[g], 0) = weights(r, k);
+      Tape<T> tape;
+      const auto parameters = tape.parameters(theta);
+      auto& line = out.emplace_back();
+      if (w.size() == 0) {
+        for (const auto& x : theta) line.insert(line.end(), x.size(), T(0));
+        continue;
+      }
+      for (const auto& each : grad(sum(model.y(parameters, tape.data(slice.x), slice) * w), parameters))
+        line.insert(line.end(), each.begin(), each.end());
+    }
+  }
+  return out;
+}
+
+template <class T>
+class GroupedGrad : public testing::Test {
+ protected:
+  static constexpr double tolerance = sizeof(T) == 8 ? 1e-12 : 1e-6;
+
+  static void expect_agreement(const Model<T>& model, int n, const std::vector<int>& offset, int K) {
+    std::vector<Array<T>> theta;
+    for (const Shape s : model.shapes)
+      theta.push_back(random_array<T>(s.rows, s.cols, model.name, static_cast<std::uint32_t>(theta.size())));
+    const auto samples = Samples<T>::random(n);
+    const auto weights = random_array<T>(n, K, "weights");
+    const auto expected = by_loop(model, theta, samples, offset, weights);
+
+    Tape<T> tape;
+    const auto parameters = tape.parameters(theta);
+    const auto y = model.y(parameters, tape.data(samples.x), samples);
+    Array<T> actual;
+    try {
+      actual = grouped_grad(y, parameters, std::span<const int>(offset), weights);
+    } catch (const Error& e) {
+      FAIL() << model.name << ", " << n << " rows: " << e.what();
+    }
+    ASSERT_EQ(shape(actual).rows, static_cast<int>(expected.size()));
+    double scale = 0, off = 0;  // of the whole table: a line by itself may be all cancellation
+    for (std::size_t j = 0; j < expected.size(); ++j) {
+      const auto got = row(actual, static_cast<int>(j));
+      ASSERT_EQ(got.size(), expected[j].size());
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        scale = std::max(scale, std::abs(static_cast<double>(expected[j][i])));
+        off = std::max(off, std::abs(static_cast<double>(got[i]) - static_cast<double>(expected[j][i])));
+      }
+    }
+    EXPECT_GT(scale, 0.0) << model.name;
+    EXPECT_LE(off, tolerance * scale)
+        << model.name << ", " << n << " rows, " << offset.size() - 1 << " groups, " << K << " weightings";
+  }
+};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(GroupedGrad, Scalars);
+
+TYPED_TEST(GroupedGrad, EqualsALoopOverGroups) {
+  for (const auto& model : models<TypeParam>())
+    for (const int n : {1, 2, p, 7, 40}) {
+      std::vector<int> rows(static_cast<std::size_t>(n) + 1);
+      std::iota(rows.begin(), rows.end(), 0);
+      const std::vector<std::vector<int>> cuts = {
+          {0, n},                              // one group
+          rows,                                // groups of one row
+          {0, 0, n / 2, n / 2, n / 2, n, n}};  // empty ones among others
+      for (const auto& offset : cuts)
+        for (const int K : {1, 3}) this->expect_agreement(model, n, offset, K);
+    }
+}
+
+TYPED_TEST(GroupedGrad, WeightingsShareNothingButThePass) {
+  using T = TypeParam;
+  const auto model = models<T>()[1];
+  std::vector<Array<T>> theta;
+  for (const Shape s : model.shapes) theta.push_back(random_array<T>(s.rows, s.cols, "theta"));
+  const auto samples = Samples<T>::random(7);
+  const auto weights = random_array<T>(7, 3, "weights");
+  const std::vector<int> offset{0, 2, 7};
+  Tape<T> tape;
+  const auto parameters = tape.parameters(theta);
+  const auto y = model.y(parameters, tape.data(samples.x), samples);
+  const Array<T> all = grouped_grad(y, parameters, std::span<const int>(offset), weights);
+  for (int k = 0; k < 3; ++k) {
+    Array<T> one = zeros<T>(7, 1);
+    for (int r = 0; r < 7; ++r) one(r, 0) = weights(r, k);
+    const Array<T> alone = grouped_grad(y, parameters, std::span<const int>(offset), one);
+    for (int g = 0; g < 2; ++g)
+      for (std::size_t i = 0; i < alone.shape(1); ++i) EXPECT_EQ(all(g * 3 + k, i), alone(g, i));
+  }
+}
+
+TYPED_TEST(GroupedGrad, NoRowsNoGroups) {
+  using T = TypeParam;
+  const Array<T> W = random_array<T>(p, p, "W"), none = zeros<T>(0, p);
+  Tape<T> tape;
+  const auto w = tape.parameter(W);
+  const auto y = sum_rows(tanh(matmul(tape.data(none), w)));
+  const std::vector<int> no_group{0}, empty_groups{0, 0, 0};
+  EXPECT_EQ(shape(grouped_grad(y, {w}, std::span<const int>(no_group), zeros<T>(0, 1))), (Shape{0, p * p}));
+  EXPECT_EQ(grouped_grad(y, {w}, std::span<const int>(empty_groups), zeros<T>(0, 1)), zeros<T>(2, p * p));
+}
+
+// ---- Refusals: with as many rows as features, no shape gives the mistake away ----
+
+class Refused : public testing::Test {
+ protected:
+  /// The message with which y(w, x) is refused, for p rows of p features.
+  std::string refusal(const std::function<Var<double>(Var<double> w, Var<double> x)>& y,
+                      const std::vector<int>& offset = {0, 1, p}, int weight_rows = p) {
+    Tape<double> tape;
+    const auto w = tape.parameter(W_);
+    const auto x = tape.data(x_);
+    try {
+      grouped_grad(y(w, x), {w}, std::span<const int>(offset), full<double>(weight_rows, 1, 1.0));
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find("test_grouped_grad.cpp"), std::string::npos) << e.what();
+      return e.what();
+    }
+    return "no error";
+  }
+  void expect_refusal(const char* part, const std::function<Var<double>(Var<double>, Var<double>)>& y) {
+    const std::string what = refusal(y);
+    EXPECT_NE(what.find(part), std::string::npos) << what;
+  }
+
+  const Array<double> W_ = random_array<double>(p, p, "W"), x_ = random_array<double>(p, p, "x");
+  const std::vector<int> order_{1, 0, 3, 2};
+};
+
+TEST_F(Refused, ParameterWithARowForEachSample) {
+  expect_refusal("multiply: a parameter of shape 4x4 meets 4 rows of samples as operand 0",
+                 [](auto w, auto x) { return sum_rows(w * x); });
+  expect_refusal("subtract: a parameter of shape 4x4 meets 4 rows of samples as operand 1",
+                 [](auto w, auto x) { return sum_rows(square(x - w)); });
+  expect_refusal("add: a parameter of shape 4x1 meets",
+                 [](auto w, auto x) { return sum_rows(x) + sum_rows(w); });
+}
+
+TEST_F(Refused, ProductsThatMixRows) {
+  expect_refusal("matmul_tn: operand 0 mixes the rows of samples", [](auto w, auto x) {
+    const auto h = matmul(x, w);
+    return sum_rows(matmul_tn(h, h));
+  });
+  expect_refusal("matmul_tn: a parameter of shape 4x4 meets",
+                 [](auto w, auto x) { return sum_rows(matmul_tn(x, w)); });
+  expect_refusal("matmul_tn: a parameter of shape 4x4 meets",
+                 [](auto w, auto x) { return sum_rows(matmul_tn(w, x)); });
+  expect_refusal("matmul: a parameter of shape 4x4 meets 4 rows of samples as operand 0",
+                 [](auto w, auto x) { return sum_rows(matmul(w, x)); });
+  expect_refusal("matmul: operand 1 mixes the rows of samples",
+                 [](auto w, auto x) { return sum_rows(matmul(x, tanh(matmul(x, w)))); });
+  expect_refusal("matmul_nt: operand 1 mixes the rows of samples",
+                 [](auto w, auto x) { return sum_rows(matmul_nt(x, tanh(matmul(x, w)))); });
+}
+
+TEST_F(Refused, SumsAndMovesAcrossRows) {
+  expect_refusal("subtract: operand 1 mixes the rows of samples", [](auto w, auto x) {
+    const auto h = matmul(x, w);
+    return sum_rows(square(h - sum_to(h, {1, h.cols()}) * 0.25));
+  });
+  expect_refusal("multiply: operand 1 mixes the rows of samples", [](auto w, auto x) {
+    const auto h = matmul(x, w);
+    return sum_rows(h * sum(h));
+  });
+  expect_refusal("broadcast_to: operand 0 mixes the rows of samples", [](auto w, auto x) {
+    const auto h = matmul(x, w);
+    return sum_rows(broadcast_to(sum_to(h, {1, h.cols()}), h.shape()));
+  });
+  expect_refusal("gather: operand 0 mixes the rows of samples",
+                 [&](auto w, auto x) { return sum_rows(gather(matmul(x, w), order_)); });
+  expect_refusal("scatter_add: operand 0 mixes the rows of samples",
+                 [&](auto w, auto x) { return sum_rows(scatter_add(matmul(x, w), order_, p)); });
+}
+
+TEST_F(Refused, WhatIsNotOneNumberForEachSample) {
+  expect_refusal("y must be one column with a number for each row of data, got 4x4",
+                 [](auto w, auto x) { return matmul(x, w); });
+  expect_refusal("y must be one column", [](auto w, auto) { return sum_rows(w); });
+  Tape<double> tape;
+  const auto w = tape.parameter(W_);
+  const auto c = tape.constant(x_);
+  const std::vector<int> offset{0, p};
+  EXPECT_THROW(
+      grouped_grad(sum_rows(matmul(c, w)), {w}, std::span<const int>(offset), full<double>(p, 1, 1.0)),
+      Error);
+}
+
+TEST_F(Refused, OffsetsAndWeightsThatDoNotFit) {
+  const auto y = [](auto w, auto x) { return sum_rows(matmul(x, w)); };
+  EXPECT_NE(refusal(y, {0, p}, p + 1).find("weights must have 4 rows, got 5"), std::string::npos);
+  for (const std::vector<int>& offset :
+       std::vector<std::vector<int>>{{}, {0, 3}, {1, p}, {0, 3, 2, p}, {0, p + 1}})
+    EXPECT_NE(refusal(y, offset).find("offset must rise from 0 to 4"), std::string::npos);
+}
+
+TEST_F(Refused, GradientsForSamples) {
+  Tape<double> tape;
+  const auto w = tape.parameter(W_), x = tape.data(x_);
+  const auto h = matmul(x, w);
+  const std::vector<int> offset{0, p};
+  const auto ones = full<double>(p, 1, 1.0);
+  EXPECT_THROW(grouped_grad(sum_rows(h), {x}, std::span<const int>(offset), ones), Error);
+  EXPECT_THROW(grouped_grad(sum_rows(h), {h}, std::span<const int>(offset), ones), Error);
+}
+
+}  // namespace
+}  // namespace lowvar

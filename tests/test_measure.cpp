@@ -1,0 +1,192 @@
+// The ruler: sampled moments against exact ones, standard errors that mean what they say, and planted faults that must be
+// caught. Every comparison holds at a family-wise error of 1e-6, with fixed seeds.
+#include <gtest/gtest.h>
+
+#include <omp.h>
+
+#include "algorithms/data/returns.h"
+#include "sampled_against_exact.h"
+
+namespace lowvar {
+namespace {
+
+TEST(Measure, AgreesWithTheOracleOnTabularWorlds) {
+  for (const char* value : {"exact", "scaled:0.5", "zero"}) {
+    const Deviation d = compare("chain", value, zoo(), 60'000, 11);
+    EXPECT_LT(d.mean, 1) << value << ": " << d.worst_mean;
+    EXPECT_LT(d.variance, 1) << value << ": " << d.worst_variance;
+  }
+  const Deviation d = compare("bombs-and-bitcoin", "scaled:0.5", zoo(), 20'000, 12);
+  EXPECT_LT(d.mean, 1) << d.worst_mean;
+  EXPECT_LT(d.variance, 1) << d.worst_variance;
+}
+
+/// The chain, measured with one faulty estimator that claims to be `name`.
+Deviation planted(const char* name, std::function<Array<double>(const Trajectories&, const Constants&)> weights) {
+  const World world = make_world("chain", {}, {});
+  Estimator e = make_estimator(name);
+  e.weights = std::move(weights);
+  return compare(world, make_policy(world, "reference"), "scaled:0.5", {e}, {name}, 60'000, 13);
+}
+
+TEST(Measure, CatchesAMissingDiscount) {
+  const Deviation d = planted("togo", [](const Trajectories& batch, const Constants& c) {
+    Array<double> psi = zeros<double>(batch.rows(), 1);  // gamma inside G_t, but none in front of the score
+    for (int i = 0; i < batch.size(); ++i)
+      returns_to_go(batch.rewards(i), c.gamma, {psi.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i))});
+    return psi;
+  });
+  EXPECT_GT(d.mean, 1);
+}
+
+TEST(Measure, CatchesAnOffByOneBootstrap) {
+  const Deviation d = planted("td", [](const Trajectories& batch, const Constants& c) {
+    Array<double> psi = zeros<double>(batch.rows(), 1);  // V_t(s_t) where V_{t+1}(s_{t+1}) belongs
+    for (int i = 0; i < batch.size(); ++i)
+      for (int t = 0; t < batch.length(i); ++t) {
+        const auto r = static_cast<std::size_t>(batch.begin(i) + t);
+        psi(r, 0) = std::pow(c.gamma, t) * (batch.reward[r] + c.gamma * batch.value[r] - batch.value[r]);
+      }
+    return psi;
+  });
+  EXPECT_GT(d.mean, 1);
+}
+
+TEST(Measure, CatchesTheSignOfABaselineByItsVarianceAlone) {
+  const Deviation d = planted("togo-value", [](const Trajectories& batch, const Constants& c) {
+    Array<double> psi = zeros<double>(batch.rows(), 1);  // G_t + V_t(s_t): as unbiased as G_t - V_t(s_t)
+    for (int i = 0; i < batch.size(); ++i) {
+      const std::span<double> own{psi.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i))};
+      returns_to_go(batch.rewards(i), c.gamma, own);
+      for (std::size_t t = 0; t < own.size(); ++t)
+        own[t] = std::pow(c.gamma, t) * (own[t] + batch.value[static_cast<std::size_t>(batch.begin(i)) + t]);
+    }
+    return psi;
+  });
+  EXPECT_LT(d.mean, 1);
+  EXPECT_GT(d.variance, 1);
+}
+
+TEST(Measure, SameBitsForAnyNumberOfThreads) {
+  const World world = make_world("CartPole-v1", {}, {});
+  const PolicyChoice choice = make_policy(world, "reference");
+  const std::vector<Rung> rungs{{make_estimator("reinforce"), &choice.theta}, {make_estimator("togo"), &choice.theta}};
+  Constants constants;
+  constants.gamma = world.gamma;
+  std::vector<double> first;
+  for (const int threads : {1, 2, 3, 7}) {
+    omp_set_num_threads(threads);
+    const Measured m = measure(world, choice.policy, choice.theta, rungs, nullptr, constants, {.trajectories = 200, .seed = 5});
+    std::vector<double> numbers;
+    for (const auto& block : m.blocks)
+      for (const auto& each : block) {
+        numbers.insert(numbers.end(), each.mean.begin(), each.mean.end());
+        numbers.insert(numbers.end(), each.m2.begin(), each.m2.end());
+      }
+    if (first.empty()) first = numbers;
+    EXPECT_TRUE(numbers == first) << threads << " threads";
+  }
+  omp_set_num_threads(omp_get_num_procs());
+}
+
+TEST(Measure, StandardErrorsCoverTheTruth) {
+  // 60 runs of 2000 trajectories: the deviations of trace_cov, bias_sq and the ratio, in standard errors, have a root mean
+  // square near one. The limits leave room for 60 draws and for blocks that are few.
+  const World world = make_world("chain", {}, {});
+  const PolicyChoice choice = make_policy(world, "reference");
+  const FittedCritic critic = make_critic(world, choice, "scaled:0.5", 0, 0);
+  Constants constants;
+  constants.gamma = world.gamma;
+  const std::vector<Rung> rungs{{make_estimator("togo"), &choice.theta}, {make_estimator("td"), &choice.theta}};
+  std::vector<Truth> truth;
+  for (const auto& rung : rungs)
+    truth.push_back(ask_oracle(world, choice.policy, choice.theta, choice.theta, rung.estimator, critic.table).truth);
+  std::map<std::string, double> square;
+  constexpr int runs = 60;
+  for (int run = 0; run < runs; ++run) {
+    const Measured m = measure(world, choice.policy, choice.theta, rungs, critic.critic, constants,
+                               {.trajectories = 2048, .seed = static_cast<std::uint64_t>(100 + run)});
+    for (const auto& q : quantities(m, rungs, truth, 1, 0))
+      if (q.exact) square[q.name] += std::pow((q.sampled.value - *q.exact) / q.sampled.se, 2) / runs;
+  }
+  for (const char* name : {"trace_cov", "bias_sq", "bias_norm", "mse", "snr", "noise_scale", "ratio:togo"}) {
+    EXPECT_GT(std::sqrt(square.at(name)), 0.6) << name;
+    EXPECT_LT(std::sqrt(square.at(name)), 1.4) << name;
+  }
+}
+
+TEST(Measure, MomentsMergeAndComeApart) {
+  Rng rng(1, "moments");
+  Array<double> g = zeros<double>(40, 3);
+  for (double& x : values(g)) x = rng.normal() + 5;
+  const auto part = [&](int begin, int end) {
+    Array<double> rows = zeros<double>(end - begin, 3);
+    for (int i = begin; i < end; ++i) std::copy(row(g, i).begin(), row(g, i).end(), row(rows, i - begin).begin());
+    return Moments::of(rows, zeros_like(rows));
+  };
+  const Moments whole = part(0, 40);
+  Moments merged = part(0, 7);
+  merged.merge(part(7, 8));
+  merged.merge(part(8, 40));
+  const Moments apart = merged.without(part(7, 8));
+  Moments expected = part(0, 7);
+  expected.merge(part(8, 40));
+  for (std::size_t j = 0; j < 3; ++j) {
+    EXPECT_NEAR(merged.mean[j], whole.mean[j], 1e-13);
+    EXPECT_NEAR(merged.m2[j], whole.m2[j], 1e-11);
+    EXPECT_NEAR(apart.mean[j], expected.mean[j], 1e-13);
+    EXPECT_NEAR(apart.m2[j], expected.m2[j], 1e-10);
+  }
+  EXPECT_NEAR(merged.norm_sq, whole.norm_sq, 1e-10);
+  EXPECT_EQ(merged.largest_norm_sq, whole.largest_norm_sq);
+}
+
+TEST(Measure, CosineIsWhatItsDefinitionSays) {
+  // Mean pairwise cosine of the means of disjoint batches of 32, from each trajectory's own gradient.
+  const World world = make_world("chain", {}, {});
+  const PolicyChoice choice = make_policy(world, "reference");
+  Constants constants;
+  constants.gamma = world.gamma;
+  const std::vector<Rung> rungs{{make_estimator("togo"), &choice.theta}};
+  for (const long N : {100L, 1000L, 5000L}) {
+    std::vector<std::vector<double>> sums(static_cast<std::size_t>(N / 32), std::vector<double>(10, 0));
+    MeasureOptions options{.trajectories = N, .seed = 4};
+    options.each = [&](int, long first, const Array<double>& g) {
+      for (int i = 0; i < shape(g).rows; ++i)
+        if (const auto b = static_cast<std::size_t>((first + i) / 32); b < sums.size())
+          for (std::size_t j = 0; j < 10; ++j) sums[b][j] += g(i, j);
+    };
+    const Measured m = measure(world, choice.policy, choice.theta, rungs, nullptr, constants, options);
+    double total = 0, pairs = 0;
+    const auto dot = [](const auto& a, const auto& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); };
+    for (std::size_t a = 0; a < sums.size(); ++a)
+      for (std::size_t b = 0; b < a; ++b, ++pairs)
+        total += dot(sums[a], sums[b]) / std::sqrt(dot(sums[a], sums[a]) * dot(sums[b], sums[b]));
+    for (const auto& q : quantities(m, rungs, {{}}, 0, 0))
+      if (q.name == "cosine") { EXPECT_NEAR(q.sampled.value, total / pairs, 1e-12) << N; }
+  }
+}
+
+TEST(Measure, UntilRseStopsWhereItShould) {
+  const World world = make_world("chain", {}, {});
+  const PolicyChoice choice = make_policy(world, "reference");
+  Constants constants;
+  constants.gamma = world.gamma;
+  const std::vector<Rung> rungs{{make_estimator("togo"), &choice.theta}};
+  const Measured m = measure(world, choice.policy, choice.theta, rungs, nullptr, constants,
+                             {.trajectories = 100, .seed = 6, .until_rse = 0.02});
+  const auto q = quantities(m, rungs, {{}}, 0, 0);
+  EXPECT_LE(q[0].sampled.se / q[0].sampled.value, 0.02);
+  EXPECT_GT(m.trajectories, 100);
+}
+
+TEST(Measure, LearnedTableCriticApproachesTheExactOne) {
+  const World world = make_world("chain", {}, {});
+  const PolicyChoice choice = make_policy(world, "reference");
+  const auto learned = make_critic(world, choice, "learned", 20'000, 1).table, exact = make_critic(world, choice, "exact", 0, 0).table;
+  EXPECT_NEAR((*learned)(0, 0), (*exact)(0, 0), 0.02);
+  EXPECT_NEAR((*learned)(3, 2), (*exact)(3, 2), 0.05);
+}
+
+}  // namespace
+}  // namespace lowvar

@@ -1,0 +1,260 @@
+// The vector functions: their errors against long double, their edge cases, and one value, one result: in a
+// lane, in a tail and alone.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "autograd/autograd.h"
+#include "core/random.h"
+#include "core/vmath.h"
+
+namespace lowvar {
+namespace {
+
+/// The distance of y from the exact value in units in the last place of the latter, for normal results.
+template <class T>
+double ulps(T y, long double exact) {
+  const int exponent = std::max(std::ilogb(exact), std::numeric_limits<T>::min_exponent - 1);
+  const long double ulp = std::ldexp(1.0L, exponent - std::numeric_limits<T>::digits + 1);
+  return static_cast<double>(std::abs(static_cast<long double>(y) - exact) / ulp);
+}
+
+template <class T>
+auto bits_of(T x) {
+  return std::bit_cast<std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>(x);
+}
+
+/// A number of any sign and exponent, including subnormal ones, and no other kind.
+template <class T>
+T any_number(Rng& rng) {
+  for (;;) {
+    const std::uint64_t bits = std::uint64_t{rng.bits()} << 32 | rng.bits();
+    T x;
+    if constexpr (sizeof(T) == 4)
+      x = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+    else
+      x = std::bit_cast<double>(bits);
+    if (std::isfinite(x)) return x;
+  }
+}
+
+template <class T>
+struct Function {
+  const char* name;
+  T (*f)(T);
+  long double (*exact)(long double);
+  void (*loop)(const T*, T*, int);
+  Var<T> (*op)(Var<T>);
+};
+
+template <class T>
+std::vector<Function<T>> functions() {
+  return {{"exp", [](T x) { return lowvar::exp(x); }, [](long double x) { return std::exp(x); },
+           [](const T* x, T* y, int n) {
+             for (int i = 0; i < n; ++i) y[i] = lowvar::exp(x[i]);
+           },
+           [](Var<T> x) { return exp(x); }},
+          {"log", [](T x) { return lowvar::log(x); }, [](long double x) { return std::log(x); },
+           [](const T* x, T* y, int n) {
+             for (int i = 0; i < n; ++i) y[i] = lowvar::log(x[i]);
+           },
+           [](Var<T> x) { return log(x); }},
+          {"tanh", [](T x) { return lowvar::tanh(x); }, [](long double x) { return std::tanh(x); },
+           [](const T* x, T* y, int n) {
+             for (int i = 0; i < n; ++i) y[i] = lowvar::tanh(x[i]);
+           },
+           [](Var<T> x) { return tanh(x); }}};
+}
+
+template <class T>
+class Vmath : public testing::Test {
+ protected:
+  static constexpr T inf = std::numeric_limits<T>::infinity();
+  static constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+  static constexpr T smallest = std::numeric_limits<T>::denorm_min();
+  static constexpr T normal = std::numeric_limits<T>::min();
+  static constexpr T largest = std::numeric_limits<T>::max();
+  static constexpr bool is_double = sizeof(T) == 8;
+
+  /// The largest error over n draws, in ulp.
+  static double worst(T (*f)(T), long double (*exact)(long double), const std::function<T(Rng&)>& draw,
+                      int n = 500'000) {
+    Rng rng(1, "vmath");
+    double most = 0;
+    for (int i = 0; i < n; ++i) {
+      const T x = draw(rng);
+      most = std::max(most, ulps(f(x), exact(static_cast<long double>(x))));
+    }
+    return most;
+  }
+};
+using Scalars = testing::Types<float, double>;
+TYPED_TEST_SUITE(Vmath, Scalars);
+
+TYPED_TEST(Vmath, ErrorsStayBelowThreeUlp) {
+  using T = TypeParam;
+  const auto table = functions<T>();
+  const auto uniform = [](double low, double high) {
+    return [=](Rng& rng) { return static_cast<T>(rng.uniform(low, high)); };
+  };
+  const auto small = [](Rng& rng) {  // every exponent from 2^-100 to 2^3
+    return static_cast<T>((rng.bits() % 2 ? 1 : -1) * std::exp2(rng.uniform(-100, 3)));
+  };
+  const auto positive = [](Rng& rng) {
+    T x;
+    do x = std::abs(any_number<T>(rng));
+    while (x == 0);
+    return x;
+  };
+  const double low = this->is_double ? -708.39 : -87.33, high = this->is_double ? 709.78 : 88.72;
+  const auto& [exp_name, exp_f, exp_exact, exp_loop, exp_op] = table[0];
+  EXPECT_LT(this->worst(exp_f, exp_exact, uniform(low, high)), 3);
+  EXPECT_LT(this->worst(exp_f, exp_exact, uniform(-1, 1)), 3);
+  EXPECT_LT(this->worst(exp_f, exp_exact, uniform(high - 2, high)), 3);
+  EXPECT_LT(this->worst(exp_f, exp_exact, small), 3);
+  const auto& [log_name, log_f, log_exact, log_loop, log_op] = table[1];
+  EXPECT_LT(this->worst(log_f, log_exact, positive), 3);
+  EXPECT_LT(this->worst(log_f, log_exact, uniform(0.5, 2)), 3);
+  EXPECT_LT(this->worst(log_f, log_exact, uniform(0.99, 1.01)), 3);
+  EXPECT_LT(this->worst(log_f, log_exact, uniform(0, 100)), 3);
+  const auto& [tanh_name, tanh_f, tanh_exact, tanh_loop, tanh_op] = table[2];
+  EXPECT_LT(this->worst(tanh_f, tanh_exact, uniform(-25, 25)), 3);
+  EXPECT_LT(this->worst(tanh_f, tanh_exact, uniform(-1, 1)), 3);
+  EXPECT_LT(this->worst(tanh_f, tanh_exact, small), 3);
+}
+
+/// One value gives the same bits alone, anywhere in an array of any length, and in the engine's kernels.
+TYPED_TEST(Vmath, LaneAndTailAgree) {
+  using T = TypeParam;
+  constexpr int most = 17;
+  for (const auto& [name, f, exact, loop, op] : functions<T>())
+    for (std::uint32_t trial = 0; trial < 40; ++trial) {
+      Rng rng(2, name, trial);
+      std::vector<T> x(2 * most);
+      for (T& each : x)
+        each = trial % 4 == 0 ? any_number<T>(rng)
+                              : static_cast<T>(rng.uniform(trial % 4 == 1 ? -100.0 : 0.0, 3));
+      std::vector<T> alone;
+      for (const T each : x) {
+        T one = 0;
+        loop(&each, &one, 1);
+        alone.push_back(one);
+        const volatile T hidden = each;
+        ASSERT_EQ(bits_of(f(hidden)), bits_of(one)) << name << " of " << each;
+      }
+      for (int offset = 0; offset < most; ++offset)
+        for (int length = 1; length <= most; ++length) {
+          std::vector<T> y(static_cast<std::size_t>(length));
+          loop(x.data() + offset, y.data(), length);
+          Tape<T> tape;
+          const Array<T> copy =
+              from_values<T>(1, length, {x.data() + offset, static_cast<std::size_t>(length)});
+          const Var<T> engine = op(tape.data(copy));
+          for (int i = 0; i < length; ++i) {
+            const auto expected = bits_of(alone[static_cast<std::size_t>(offset + i)]);
+            ASSERT_EQ(bits_of(y[static_cast<std::size_t>(i)]), expected)
+                << name << " of " << x[static_cast<std::size_t>(offset + i)] << " at " << i << " of "
+                << length;
+            ASSERT_EQ(bits_of(engine.values()[static_cast<std::size_t>(i)]), expected)
+                << name << " on a tape";
+          }
+        }
+    }
+}
+
+TYPED_TEST(Vmath, EdgesOfExp) {
+  using T = TypeParam;
+  const auto f = [](T x) { return lowvar::exp(x); };
+  EXPECT_TRUE(std::isnan(f(this->nan)));
+  EXPECT_EQ(f(this->inf), this->inf);
+  EXPECT_EQ(f(-this->inf), 0);
+  EXPECT_EQ(f(0), 1);
+  EXPECT_EQ(f(T(-0.0)), 1);
+  EXPECT_EQ(f(this->smallest), 1);
+  EXPECT_EQ(f(-this->normal), 1);
+  EXPECT_EQ(f(this->largest), this->inf);
+  EXPECT_EQ(f(-this->largest), 0);
+  const T last = this->is_double ? T(709.782712893384) : T(88.7228317);
+  EXPECT_TRUE(std::isfinite(f(last)));
+  EXPECT_GT(f(last), this->largest * T(0.999));
+  EXPECT_EQ(f(last * T(1.0001)), this->inf);
+  const T first = this->is_double ? T(-708.3964185322641) : T(-87.3365402);
+  EXPECT_GE(f(first), this->normal * T(0.999));
+  EXPECT_EQ(f(first * T(1.0001)), 0);
+}
+
+TYPED_TEST(Vmath, EdgesOfLog) {
+  using T = TypeParam;
+  const auto f = [](T x) { return lowvar::log(x); };
+  EXPECT_TRUE(std::isnan(f(this->nan)));
+  EXPECT_TRUE(std::isnan(f(-1)));
+  EXPECT_TRUE(std::isnan(f(-this->smallest)));
+  EXPECT_TRUE(std::isnan(f(-this->inf)));
+  EXPECT_EQ(f(this->inf), this->inf);
+  EXPECT_EQ(f(0), -this->inf);
+  EXPECT_EQ(f(T(-0.0)), -this->inf);
+  EXPECT_EQ(f(1), 0);
+  for (const T x : {this->smallest, 3 * this->smallest, this->normal / 2, this->normal, this->largest})
+    EXPECT_LT(ulps(f(x), std::log(static_cast<long double>(x))), 3) << x;
+}
+
+TYPED_TEST(Vmath, EdgesOfTanh) {
+  using T = TypeParam;
+  const auto f = [](T x) { return lowvar::tanh(x); };
+  EXPECT_TRUE(std::isnan(f(this->nan)));
+  EXPECT_EQ(f(this->inf), 1);
+  EXPECT_EQ(f(-this->inf), -1);
+  EXPECT_EQ(f(this->largest), 1);
+  EXPECT_EQ(f(-100), -1);
+  EXPECT_EQ(bits_of(f(T(0.0))), bits_of(T(0.0)));
+  EXPECT_EQ(bits_of(f(T(-0.0))), bits_of(T(-0.0)));
+  EXPECT_EQ(f(this->smallest), this->smallest);
+  EXPECT_EQ(f(-3 * this->smallest), -3 * this->smallest);
+  EXPECT_EQ(f(this->normal), this->normal);
+  Rng rng(3, "odd");
+  for (int i = 0; i < 10000; ++i) {
+    const T x = static_cast<T>(rng.uniform(0, 12));
+    EXPECT_EQ(f(-x), -f(x));
+    EXPECT_LE(f(x), 1);
+  }
+}
+
+TYPED_TEST(Vmath, ComparisonsAreNumbers) {
+  using T = TypeParam;
+  EXPECT_EQ(greater(T(2), T(1)), 1);
+  EXPECT_EQ(greater(T(1), T(1)), 0);
+  EXPECT_EQ(less_equal(T(1), T(1)), 1);
+  EXPECT_EQ(less_equal(T(2), T(1)), 0);
+  EXPECT_EQ(greater(this->nan, T(1)), 0);
+  EXPECT_EQ(less_equal(this->nan, T(1)), 0);
+  EXPECT_EQ(lowvar::sqrt(T(9)), 3);
+  EXPECT_TRUE(std::isnan(lowvar::sqrt(T(-1))));
+}
+
+TYPED_TEST(Vmath, SumIsRightAndItsOrderStated) {
+  using T = TypeParam;
+  Rng rng(4, "sum");
+  std::vector<T> x(100);
+  for (T& each : x) each = static_cast<T>(rng.normal());
+  for (int n = 0; n <= 100; ++n) {
+    long double exact = 0, size = 0;
+    T lane[8] = {};
+    for (int i = 0; i < n; ++i) {
+      const T each = x[static_cast<std::size_t>(i)];
+      exact += static_cast<long double>(each), size += static_cast<long double>(std::abs(each));
+      lane[i % 8] += each;
+    }
+    const T total = sum(x.data(), n);
+    EXPECT_NEAR(static_cast<double>(total), static_cast<double>(exact),
+                16 * static_cast<double>(size) * static_cast<double>(std::numeric_limits<T>::epsilon()));
+    EXPECT_EQ(total,
+              ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7])));
+  }
+}
+
+}  // namespace
+}  // namespace lowvar
