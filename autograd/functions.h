@@ -28,7 +28,8 @@ Var<T> dot(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::curr
   return sum(multiply(Operand<T>(a, at), b), at);
 }
 
-/// x minus the maximum of its row, [n x C], and that maximum, [n x 1], which carries no gradient: in what follows it cancels.
+/// x minus the maximum of its row, [n x C], and that maximum, [n x 1], which carries no gradient: in what
+/// follows it cancels.
 template <class T>
 std::pair<Var<T>, Array<T>> shifted_rows(Var<T> x) {
   Array<T> shift = zeros<T>(x.rows(), 1);

@@ -40,8 +40,7 @@ Var<T> record_matmul(Var<T> a, Var<T> b, At where) {
   Record<T>& record = common_record<T>(M::name, operands);
   const std::array<int, 2> x{a.index(), b.index()};
   const Shape sa = at(record, x[0]).shape, sb = at(record, x[1]).shape;
-  expect(product_fits(P, sa, sb), M::name, ": shapes ", sa, " and ", sb, " do not fit",
-         where);
+  expect(product_fits(P, sa, sb), M::name, ": shapes ", sa, " and ", sb, " do not fit", where);
   T* y;
   append<T>(record, &M::op, x, product_shape(P, sa, sb), &y);
   multiply(P, sa, at(record, x[0]).value, sb, at(record, x[1]).value, T(0), y);
@@ -70,8 +69,8 @@ Var<T> linear(Var<T> x, Var<T> W, Var<T> b, At where) {
   Record<T>& record = common_record<T>("linear", operands);
   const std::array<int, 3> nodes{x.index(), W.index(), b.index()};
   const Shape xs = x.shape(), ws = W.shape(), bs = b.shape();
-  expect(xs.cols == ws.rows && bs == Shape{1, ws.cols}, "linear: x ", xs, ", W ", ws, ", b ",
-         bs, " do not fit: W must be x's columns by outputs and b one row of outputs", where);
+  expect(xs.cols == ws.rows && bs == Shape{1, ws.cols}, "linear: x ", xs, ", W ", ws, ", b ", bs,
+         " do not fit: W must be x's columns by outputs and b one row of outputs", where);
   T* y;
   append<T>(record, &Linear<T>::op, nodes, {xs.rows, ws.cols}, &y);
   const T* bias = at(record, nodes[2]).value;

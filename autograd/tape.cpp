@@ -105,8 +105,7 @@ Record<T>& common_record(const char* op, std::span<const Operand<T>> operands) {
   for (const Operand<T>& x : operands) {
     if (!x.is_var) continue;
     x.var.node();
-    expect(record == nullptr || record == x.var.record(), op, ": operands are of different tapes",
-           x.at);
+    expect(record == nullptr || record == x.var.record(), op, ": operands are of different tapes", x.at);
     record = x.var.record();
   }
   expect(record != nullptr, op, ": needs at least one Var");
@@ -190,8 +189,7 @@ std::vector<char> reached_from(const Record<T>& record, int y, const std::vector
 template <class T>
 std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_targets("grad", y, xs, at);
-  expect(y.shape() == Shape{1, 1}, "grad: y must be a 1x1, got ", y.shape(), "; sum it first",
-         at);
+  expect(y.shape() == Shape{1, 1}, "grad: y must be a 1x1, got ", y.shape(), "; sum it first", at);
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
   const auto reached = reached_from(record, y.index(), xs);
@@ -223,8 +221,7 @@ std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
 template <class T>
 std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_targets("grad_graph", y, xs, at);
-  expect(y.shape() == Shape{1, 1}, "grad_graph: y must be a 1x1, got ", y.shape(), "; sum it first",
-         at);
+  expect(y.shape() == Shape{1, 1}, "grad_graph: y must be a 1x1, got ", y.shape(), "; sum it first", at);
   Record<T>& record = *y.record();
   const auto reached = reached_from(record, y.index(), xs);
   std::vector<Var<T>> adjoint(reached.size());
@@ -261,8 +258,7 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
   check_targets("grouped_grad", y, xs, at);
   const int n = y.rows(), K = shape(weights).cols, G = static_cast<int>(offset.size()) - 1;
   expect(y.cols() == 1 && y.node().per_row,
-         "grouped_grad: y must be one column with a number for each row of data, got ", y.shape(),
-         at);
+         "grouped_grad: y must be one column with a number for each row of data, got ", y.shape(), at);
   expect(shape(weights).rows == n, "grouped_grad: weights must have ", n, " rows, got ", shape(weights).rows,
          at);
   expect(G >= 0 && offset.front() == 0 && offset.back() == n && std::is_sorted(offset.begin(), offset.end()),
@@ -303,16 +299,16 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
                             adjoint[x] + size * static_cast<std::size_t>(j));
         continue;
       }
-      expect(node.shape.rows == n, node.op->name, ": mixes the rows of samples (", node.shape,
-             " against ", n, " rows), which grouped gradients keep apart", at);
+      expect(node.shape.rows == n, node.op->name, ": mixes the rows of samples (", node.shape, " against ", n,
+             " rows), which grouped gradients keep apart", at);
       if (operand.per_row) {
         expect(node.op->own_rows(f, k), node.op->name, ": operand ", k,
                " mixes the rows of samples, which grouped gradients keep apart", at);
         node.op->pullback(f, k, 0, n, g, adjoint[x]);
         continue;
       }
-      expect(node.op->shared(f, k), node.op->name, ": a parameter of shape ", operand.shape, " meets ",
-             n, " rows of samples as operand ", k,
+      expect(node.op->shared(f, k), node.op->name, ": a parameter of shape ", operand.shape, " meets ", n,
+             " rows of samples as operand ", k,
              "; grouped gradients know linear, matmul, gather and broadcasting of one row", at);
       for (int group = 0; group < G; ++group) {
         const int begin = offset[group], end = offset[group + 1];

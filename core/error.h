@@ -34,8 +34,8 @@ inline std::string text(const std::source_location& at) {
 }
 }  // namespace detail
 
-/// The parts, one after another: strings as they are, numbers in their shortest usual form, other things by their own
-/// `text`. They become strings here, so that a check that holds costs nothing.
+/// The parts, one after another: strings as they are, numbers in their shortest usual form, other things by
+/// their own `text`. They become strings here, so that a check that holds costs nothing.
 template <class... Parts>
 std::string join(const Parts&... parts) {
   using detail::text;

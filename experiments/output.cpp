@@ -49,7 +49,8 @@ void Csv::add(const std::vector<std::string>& fields) {
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const bool quote = fields[i].find_first_of(",\"\n") != std::string::npos;
     std::string field = fields[i];
-    for (std::size_t at = 0; quote && (at = field.find('"', at)) != std::string::npos; at += 2) field.insert(at, 1, '"');
+    for (std::size_t at = 0; quote && (at = field.find('"', at)) != std::string::npos; at += 2)
+      field.insert(at, 1, '"');
     text_ += (i ? "," : "") + (quote ? '"' + field + '"' : field);
   }
   text_ += '\n';
@@ -71,7 +72,8 @@ void write_file(const std::filesystem::path& path, std::string_view contents) {
 
 // ---- npy ----
 
-NpyWriter::NpyWriter(std::filesystem::path path, std::vector<long> shape) : path_(std::move(path)), partial_(path_) {
+NpyWriter::NpyWriter(std::filesystem::path path, std::vector<long> shape)
+    : path_(std::move(path)), partial_(path_) {
   partial_ += ".partial";
   std::string dimensions;
   for (const long each : shape) dimensions += std::to_string(each) + ",";
@@ -79,7 +81,8 @@ NpyWriter::NpyWriter(std::filesystem::path path, std::vector<long> shape) : path
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
   header += '\n';
   const auto size = static_cast<unsigned>(header.size());
-  header = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 255) + static_cast<char>(size >> 8) + header;
+  header = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 255) +
+           static_cast<char>(size >> 8) + header;
   file_ = ::open(partial_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0644);
   expect(file_ >= 0, "cannot write ", path_.string(), ": ", std::strerror(errno));
   header_ = static_cast<long>(header.size());
@@ -157,7 +160,10 @@ void OutputDirectory::finish(int status) {
 // ---- Progress ----
 
 Progress::Progress(std::string title)
-    : title_(std::move(title)), terminal_(::isatty(STDERR_FILENO) != 0), start_(std::chrono::steady_clock::now()), shown_(start_) {}
+    : title_(std::move(title)),
+      terminal_(::isatty(STDERR_FILENO) != 0),
+      start_(std::chrono::steady_clock::now()),
+      shown_(start_) {}
 
 void Progress::operator()(long done, long total) {
   const auto now = std::chrono::steady_clock::now();

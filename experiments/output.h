@@ -24,10 +24,12 @@ class Csv {
   std::string text_;
 };
 
-/// Writes the file under another name and renames it: readers see all of it or nothing. Throws Error where it cannot.
+/// Writes the file under another name and renames it: readers see all of it or nothing. Throws Error where it
+/// cannot.
 void write_file(const std::filesystem::path& path, std::string_view contents);
 
-/// Doubles in numpy's .npy format (version 1.0, little-endian, C order), appended in order; whole at `finish`.
+/// Doubles in numpy's .npy format (version 1.0, little-endian, C order), appended in order; whole at
+/// `finish`.
 class NpyWriter {
  public:
   NpyWriter(std::filesystem::path path, std::vector<long> shape);
@@ -44,9 +46,9 @@ class NpyWriter {
   long header_ = 0;
 };
 
-/// A directory of results. manifest.json says what was asked for and is written first; outputs.json holds a hash (XXH64)
-/// of each file and the exit status and is written last; machine.json holds all that may differ between two runs of one
-/// manifest: clock, machine, threads, command line.
+/// A directory of results. manifest.json says what was asked for and is written first; outputs.json holds a
+/// hash (XXH64) of each file and the exit status and is written last; machine.json holds all that may differ
+/// between two runs of one manifest: clock, machine, threads, command line.
 class OutputDirectory {
  public:
   OutputDirectory(std::filesystem::path path, const nlohmann::ordered_json& config);

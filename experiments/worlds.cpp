@@ -27,25 +27,28 @@ std::optional<double> real(std::string_view text) {
   return value;
 }
 
-/// A JSON file of numbers under `key`: a table of rows x cols, or where `rows_alone` a list of `rows` numbers.
+/// A JSON file of numbers under `key`: a table of rows x cols, or where `rows_alone` a list of `rows`
+/// numbers.
 Array<double> read_table(const std::string& path, const char* key, int rows, int cols, const char* meaning) {
   std::ifstream in(path);
-  expect(in.good() && !std::filesystem::is_directory(path), "cannot read ", path, ": no such file, or not a readable one");
+  expect(in.good() && !std::filesystem::is_directory(path), "cannot read ", path,
+         ": no such file, or not a readable one");
   const auto json = nlohmann::json::parse(in, nullptr, false);
   expect(!json.is_discarded(), path, " is not valid JSON (numbers must be finite and no NaN)");
-  expect(json.is_object() && json.contains(key) && json[key].is_array(), path, ": needs an object {\"", key, "\": ", meaning,
-         "}");
+  expect(json.is_object() && json.contains(key) && json[key].is_array(), path, ": needs an object {\"", key,
+         "\": ", meaning, "}");
   const auto& table = json[key];
   const auto entry = [&](const nlohmann::json& x, std::size_t r, std::size_t c) {
-    expect(x.is_number() && std::isfinite(x.get<double>()), path, ": \"", key, "\" at row ", r, ", column ", c,
-           " is not a finite number");
+    expect(x.is_number() && std::isfinite(x.get<double>()), path, ": \"", key, "\" at row ", r, ", column ",
+           c, " is not a finite number");
     return x.get<double>();
   };
-  expect(static_cast<int>(table.size()) == rows, path, ": \"", key, "\" needs ", rows, " rows, got ", table.size());
+  expect(static_cast<int>(table.size()) == rows, path, ": \"", key, "\" needs ", rows, " rows, got ",
+         table.size());
   Array<double> out = zeros<double>(rows, cols);
   for (std::size_t r = 0; r < table.size(); ++r) {
-    expect(table[r].is_array() && static_cast<int>(table[r].size()) == cols, path, ": row ", r, " of \"", key, "\" needs ",
-           cols, " numbers");
+    expect(table[r].is_array() && static_cast<int>(table[r].size()) == cols, path, ": row ", r, " of \"", key,
+           "\" needs ", cols, " numbers");
     for (std::size_t c = 0; c < table[r].size(); ++c) out(r, c) = entry(table[r][c], r, c);
   }
   return out;
@@ -54,18 +57,21 @@ Array<double> read_table(const std::string& path, const char* key, int rows, int
 /// {"values": [T+1][S]}, used as given, or [S], used at every t < T with V_T = 0.
 Array<double> read_values(const std::string& path, const World& world) {
   std::ifstream in(path);
-  const auto json = in.good() && !std::filesystem::is_directory(path) ? nlohmann::json::parse(in, nullptr, false)
-                                                                      : nlohmann::json();
+  const auto json = in.good() && !std::filesystem::is_directory(path)
+                        ? nlohmann::json::parse(in, nullptr, false)
+                        : nlohmann::json();
   const int S = world.mdp->S, T = world.T;
   if (!json.is_object() || !json.contains("values") || !json["values"].is_array() || json["values"].empty() ||
       json["values"][0].is_array())
     return read_table(path, "values", T + 1, S, "[T+1][S] or [S]");
   const auto& list = json["values"];
-  expect(static_cast<int>(list.size()) == S, path, ": \"values\" needs ", S, " numbers, one a state, got ", list.size());
+  expect(static_cast<int>(list.size()) == S, path, ": \"values\" needs ", S, " numbers, one a state, got ",
+         list.size());
   Array<double> V = zeros<double>(T + 1, S);
   for (int s = 0; s < S; ++s) {
     const auto& x = list[static_cast<std::size_t>(s)];
-    expect(x.is_number() && std::isfinite(x.get<double>()), path, ": \"values\" at ", s, " is not a finite number");
+    expect(x.is_number() && std::isfinite(x.get<double>()), path, ": \"values\" at ", s,
+           " is not a finite number");
     for (int t = 0; t < T; ++t) V(t, s) = x.get<double>();
   }
   return V;
@@ -81,13 +87,16 @@ SoftmaxPolicy policy_of(const World& world) {
 const std::vector<WorldEntry>& worlds() {
   static const std::vector<WorldEntry> all = {
       {"chain", "five states in a row, slippery, one exit", 0.95, 20, [] { return tabular<chain>("chain"); }},
-      {"four-rooms", "10x10 grid with walls and three goals", 0.99, 100, [] { return tabular<four_rooms>("four-rooms"); }},
-      {"FrozenLake-v1", "Gymnasium's 4x4 slippery lake", 0.99, 100, [] { return tabular<frozen_lake_4x4>("FrozenLake-v1"); }},
+      {"four-rooms", "10x10 grid with walls and three goals", 0.99, 100,
+       [] { return tabular<four_rooms>("four-rooms"); }},
+      {"FrozenLake-v1", "Gymnasium's 4x4 slippery lake", 0.99, 100,
+       [] { return tabular<frozen_lake_4x4>("FrozenLake-v1"); }},
       {"FrozenLake8x8-v1", "Gymnasium's 8x8 slippery lake", 0.99, 200,
        [] { return tabular<frozen_lake_8x8>("FrozenLake8x8-v1"); }},
       {"bombs-and-bitcoin", "4x6 grid: home +10, bitcoin +1, bombs -10", 0.95, 50,
        [] { return tabular<bombs_and_bitcoin>("bombs-and-bitcoin"); }},
-      {"windy-grid", "7x10 grid with an upward wind", 0.99, 100, [] { return tabular<windy_grid>("windy-grid"); }},
+      {"windy-grid", "7x10 grid with an upward wind", 0.99, 100,
+       [] { return tabular<windy_grid>("windy-grid"); }},
       {"CartPole-v0", "Gymnasium's CartPole, 200 steps", 0.99, 200,
        [] { return environment_world("CartPole-v0", CartPole{}, 0.99, 200); }},
       {"CartPole-v1", "Gymnasium's CartPole, 500 steps", 0.99, 500,
@@ -96,7 +105,8 @@ const std::vector<WorldEntry>& worlds() {
   return all;
 }
 
-std::string unknown_name(std::string_view what, std::string_view typed, const std::vector<std::string>& known) {
+std::string unknown_name(std::string_view what, std::string_view typed,
+                         const std::vector<std::string>& known) {
   std::string list;
   for (const auto& each : known) list += (list.empty() ? "" : ", ") + each;
   return join("unknown ", what, " '", typed, "'; known: ", list);
@@ -104,12 +114,14 @@ std::string unknown_name(std::string_view what, std::string_view typed, const st
 
 World make_world(const std::string& id, std::optional<double> gamma, std::optional<long> horizon) {
   if (gamma) expect(*gamma >= 0 && *gamma <= 1, "--gamma must be from 0 to 1, got ", *gamma);
-  if (horizon) expect(*horizon >= 1 && *horizon <= 1'000'000, "--horizon must be from 1 to 1000000, got ", *horizon);
+  if (horizon)
+    expect(*horizon >= 1 && *horizon <= 1'000'000, "--horizon must be from 1 to 1000000, got ", *horizon);
   World world;
   if (id.starts_with("mdp:")) {
     world = tabular_world(id, read_mdp(id.substr(4)));
   } else {
-    const auto entry = std::find_if(worlds().begin(), worlds().end(), [&](const WorldEntry& e) { return e.id == id; });
+    const auto entry =
+        std::find_if(worlds().begin(), worlds().end(), [&](const WorldEntry& e) { return e.id == id; });
     std::vector<std::string> known;
     for (const auto& e : worlds()) known.push_back(e.id);
     known.emplace_back("mdp:FILE");
@@ -133,7 +145,8 @@ PolicyChoice make_policy(const World& world, const std::string& spec) {
     std::uint64_t seed{};
     const std::string_view text = std::string_view(spec).substr(5);
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-    expect(error == std::errc{} && end == text.data() + text.size(), "policy '", spec, "': the seed must be a whole number");
+    expect(error == std::errc{} && end == text.data() + text.size(), "policy '", spec,
+           "': the seed must be a whole number");
     Rng rng(seed, "policy-init");
     if (!world.mdp) return {policy, initialise(std::get<Mlp>(policy.model), rng)};
     Array<double> logits = zeros<double>(world.mdp->S, world.mdp->A);
@@ -142,8 +155,8 @@ PolicyChoice make_policy(const World& world, const std::string& spec) {
   }
   if (!world.mdp) {
     if (spec == "reference") return make_policy(world, "init:0");
-    expect(spec != "uniform" && !spec.starts_with("logits:"), "policy '", spec, "' is a table, and ", world.id,
-           " has no states to tabulate; use init:SEED");
+    expect(spec != "uniform" && !spec.starts_with("logits:"), "policy '", spec, "' is a table, and ",
+           world.id, " has no states to tabulate; use init:SEED");
   } else {
     const int S = world.mdp->S, A = world.mdp->A;
     if (spec.starts_with("logits:")) return {policy, {read_table(spec.substr(7), "logits", S, A, "[S][A]")}};
@@ -165,8 +178,8 @@ Array<double> table_of(const World& world, const SoftmaxPolicy& policy, const Pa
   return probabilities(policy, theta, {states});
 }
 
-FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, const std::string& spec, int pilot,
-                         std::uint64_t seed) {
+FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, const std::string& spec,
+                         int pilot, std::uint64_t seed) {
   if (spec == "learned") return fit_critic(world, behaviour.policy, behaviour.theta, pilot, seed);
   if (spec == "zero" && !world.mdp)
     return {[](Trajectories& batch) {
@@ -174,7 +187,8 @@ FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, cons
               batch.next_value = batch.value;
             },
             std::nullopt};
-  const bool known = spec == "exact" || spec == "zero" || spec.starts_with("scaled:") || spec.starts_with("file:");
+  const bool known =
+      spec == "exact" || spec == "zero" || spec.starts_with("scaled:") || spec.starts_with("file:");
   expect(known, "unknown value '", spec, "'; known: exact, scaled:C, zero, file:F, learned");
   expect(world.mdp != nullptr, "value '", spec, "' needs a world whose model is known, and ", world.id,
          " has none; use zero or learned");
@@ -200,8 +214,9 @@ Constants make_constants(const World& world, const PolicyChoice& choice, int pil
   return {world.gamma, exact.J, exact.b_star, std::move(exact.b_i), std::move(exact.mean_return_to_go)};
 }
 
-OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const Parameters& theta, const Parameters& behaviour,
-                        const Estimator& estimator, const std::optional<Array<double>>& V) {
+OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const Parameters& theta,
+                        const Parameters& behaviour, const Estimator& estimator,
+                        const std::optional<Array<double>>& V) {
   OracleAnswer out;
   if (!world.mdp) {
     out.reason = world.id + " has no exact model";
@@ -220,7 +235,8 @@ OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const P
   constexpr long limit = 10'000'000;
   const Array<double> mu = table_of(world, policy, behaviour);
   if (count_trajectories(mdp, mu, limit) > limit) {
-    out.reason = join("off-policy values are enumerated, and ", world.id, " has more than ", limit, " trajectories");
+    out.reason =
+        join("off-policy values are enumerated, and ", world.id, " has more than ", limit, " trajectories");
     return out;
   }
   auto exact = enumerate(estimator.name, mdp, pi, mu, values, limit);

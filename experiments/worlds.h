@@ -30,10 +30,10 @@ struct PolicyChoice {
 };
 PolicyChoice make_policy(const World& world, const std::string& spec);
 
-/// The critic that `--value` asks for: `exact`, `scaled:C`, `zero`, `file:F` or `learned`. Tables are kept beside it, for the
-/// oracle. V_t is that of `theta`, the policy that acts.
-FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, const std::string& spec, int pilot,
-                         std::uint64_t seed);
+/// The critic that `--value` asks for: `exact`, `scaled:C`, `zero`, `file:F` or `learned`. Tables are kept
+/// beside it, for the oracle. V_t is that of `theta`, the policy that acts.
+FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, const std::string& spec,
+                         int pilot, std::uint64_t seed);
 
 /// pi [S x A] of a tabular policy.
 Array<double> table_of(const World& world, const SoftmaxPolicy& policy, const Parameters& theta);
@@ -41,16 +41,18 @@ Array<double> table_of(const World& world, const SoftmaxPolicy& policy, const Pa
 /// Constants of the estimators from the oracle where there is one, else from a pilot.
 Constants make_constants(const World& world, const PolicyChoice& choice, int pilot, std::uint64_t seed);
 
-/// What the oracle knows of an estimator of policy `theta` fed with data of `behaviour`, with a critic table V. Empty parts
-/// where it knows nothing; `reason` says why.
+/// What the oracle knows of an estimator of policy `theta` fed with data of `behaviour`, with a critic table
+/// V. Empty parts where it knows nothing; `reason` says why.
 struct OracleAnswer {
   Truth truth;
   std::string reason;
 };
-OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const Parameters& theta, const Parameters& behaviour,
-                        const Estimator& estimator, const std::optional<Array<double>>& V);
+OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const Parameters& theta,
+                        const Parameters& behaviour, const Estimator& estimator,
+                        const std::optional<Array<double>>& V);
 
 /// "a, b, c" nearest to what was typed first: for errors about unknown names.
-std::string unknown_name(std::string_view what, std::string_view typed, const std::vector<std::string>& known);
+std::string unknown_name(std::string_view what, std::string_view typed,
+                         const std::vector<std::string>& known);
 
 }  // namespace lowvar

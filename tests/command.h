@@ -13,7 +13,6 @@
 #include <sstream>
 #include <string>
 
-
 namespace lowvar {
 
 struct Finished {
@@ -39,7 +38,8 @@ inline std::filesystem::path scratch(const std::string& name) {
 /// `environment` is put before the command, as in OMP_NUM_THREADS=1.
 inline Finished lowvar(const std::string& arguments, const std::string& environment = "") {
   static int calls = 0;
-  const auto err = std::filesystem::temp_directory_path() / ("lowvar_stderr_" + std::to_string(::getpid()) + "_" + std::to_string(++calls));
+  const auto err = std::filesystem::temp_directory_path() /
+                   ("lowvar_stderr_" + std::to_string(::getpid()) + "_" + std::to_string(++calls));
   const std::string command = environment + " " + LOWVAR_BINARY + " " + arguments + " 2>" + err.string();
   FILE* pipe = ::popen(command.c_str(), "r");
   std::string out;

@@ -10,7 +10,8 @@
 
 namespace lowvar {
 
-/// The largest deviations, each as a multiple of what a family-wise error of 1e-6 allows: above 1 is a failure.
+/// The largest deviations, each as a multiple of what a family-wise error of 1e-6 allows: above 1 is a
+/// failure.
 struct Deviation {
   double mean = 0;      // of E g, over all estimators and parameters
   double variance = 0;  // of trace_cov, over all estimators
@@ -19,8 +20,8 @@ struct Deviation {
 
 /// `oracle_names[i]` is what the oracle is asked for estimator i: its own name, but for planted faults.
 inline Deviation compare(const World& world, const PolicyChoice& choice, const std::string& value,
-                         const std::vector<Estimator>& estimators, const std::vector<std::string>& oracle_names, long N,
-                         std::uint64_t seed) {
+                         const std::vector<Estimator>& estimators,
+                         const std::vector<std::string>& oracle_names, long N, std::uint64_t seed) {
   const FittedCritic critic = make_critic(world, choice, value, 0, 0);
   const Constants constants = make_constants(world, choice, 0, 0);
   std::vector<Rung> rungs;
@@ -31,10 +32,12 @@ inline Deviation compare(const World& world, const PolicyChoice& choice, const s
     named.name = oracle_names[i];
     truth.push_back(ask_oracle(world, choice.policy, choice.theta, choice.theta, named, critic.table).truth);
   }
-  const Measured measured =
-      measure(world, choice.policy, choice.theta, rungs, critic.critic, constants, {.trajectories = N, .seed = seed});
+  const Measured measured = measure(world, choice.policy, choice.theta, rungs, critic.critic, constants,
+                                    {.trajectories = N, .seed = seed});
   double components = 0;
-  for (const auto& t : truth) components += static_cast<double>(std::count_if(t.variance.begin(), t.variance.end(), [](double v) { return v > 0; }));
+  for (const auto& t : truth)
+    components += static_cast<double>(
+        std::count_if(t.variance.begin(), t.variance.end(), [](double v) { return v > 0; }));
   Deviation out;
   for (std::size_t e = 0; e < rungs.size(); ++e) {
     Moments all;
@@ -42,9 +45,11 @@ inline Deviation compare(const World& world, const PolicyChoice& choice, const s
       if (block[e].n > 0) all.merge(block[e]);
     for (std::size_t j = 0; j < all.mean.size(); ++j) {
       // The standard error of a mean is known exactly; where nothing varies, nothing may differ.
-      const double se = std::sqrt(truth[e].variance[j] / all.n), away = std::abs(all.mean[j] - truth[e].mean[j]);
+      const double se = std::sqrt(truth[e].variance[j] / all.n),
+                   away = std::abs(all.mean[j] - truth[e].mean[j]);
       const double part = away < 1e-12 ? 0 : away / se / limit(components, 1e9);
-      if (!(part <= out.mean)) out.mean = part, out.worst_mean = rungs[e].estimator.name + " at " + std::to_string(j);
+      if (!(part <= out.mean))
+        out.mean = part, out.worst_mean = rungs[e].estimator.name + " at " + std::to_string(j);
     }
     const auto q = quantities(measured, rungs, truth, static_cast<int>(e), 0);
     const double part = std::abs(q[0].sampled.value - *q[0].exact) / q[0].sampled.se /
@@ -54,8 +59,8 @@ inline Deviation compare(const World& world, const PolicyChoice& choice, const s
   return out;
 }
 
-inline Deviation compare(const std::string& env, const std::string& value, const std::vector<std::string>& names, long N,
-                         std::uint64_t seed) {
+inline Deviation compare(const std::string& env, const std::string& value,
+                         const std::vector<std::string>& names, long N, std::uint64_t seed) {
   const World world = make_world(env, {}, {});
   std::vector<Estimator> estimators;
   for (const auto& name : names) estimators.push_back(make_estimator(name));
@@ -63,10 +68,20 @@ inline Deviation compare(const std::string& env, const std::string& value, const
 }
 
 inline const std::vector<std::string>& zoo() {
-  static const std::vector<std::string> names = {
-      "reinforce", "reinforce-mean", "reinforce-optimal", "reinforce-per-parameter", "togo",         "togo-time",
-      "togo-value", "td",            "nstep:3",           "gae:0.5",                 "gae:0.95",     "ppo-clip:0.2",
-      "togo+undiscounted", "gae:0.95+undiscounted"};
+  static const std::vector<std::string> names = {"reinforce",
+                                                 "reinforce-mean",
+                                                 "reinforce-optimal",
+                                                 "reinforce-per-parameter",
+                                                 "togo",
+                                                 "togo-time",
+                                                 "togo-value",
+                                                 "td",
+                                                 "nstep:3",
+                                                 "gae:0.5",
+                                                 "gae:0.95",
+                                                 "ppo-clip:0.2",
+                                                 "togo+undiscounted",
+                                                 "gae:0.95+undiscounted"};
   return names;
 }
 

@@ -5,8 +5,9 @@
 
 namespace lowvar {
 
-/// The two-sided limit in standard errors for `comparisons` tests at a family-wise error of 1e-6 (Bonferroni), where the
-/// standard error has `dof` degrees of freedom: Cornish-Fisher's expansion of Student's t about the normal quantile.
+/// The two-sided limit in standard errors for `comparisons` tests at a family-wise error of 1e-6
+/// (Bonferroni), where the standard error has `dof` degrees of freedom: Cornish-Fisher's expansion of
+/// Student's t about the normal quantile.
 inline double limit(double comparisons, double dof) {
   const double p = 1e-6 / comparisons / 2;
   double z = 5;  // Newton on the upper tail of the normal

@@ -1,4 +1,5 @@
-// A million trajectories against the oracle: every estimator, every critic, chain and four-rooms, at a family-wise 1e-6.
+// A million trajectories against the oracle: every estimator, every critic, chain and four-rooms, at a
+// family-wise 1e-6.
 #include <gtest/gtest.h>
 
 #include "sampled_against_exact.h"

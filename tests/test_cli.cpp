@@ -1,4 +1,5 @@
-// The command line as an outside checker calls it: names, numbers, files, and one clear sentence for bad input.
+// The command line as an outside checker calls it: names, numbers, files, and one clear sentence for bad
+// input.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -26,17 +27,23 @@ TEST(Cli, ExactGivesTheReferenceValues) {
                                                    {"reinforce-optimal", "reinforce_bstar"},
                                                    {"reinforce-per-parameter", "reinforce_componentwise"},
                                                    {"togo", "rtg_b0"}};
-  for (const auto& [env, group] : {std::pair{"chain", "chain5"}, std::pair{"four-rooms", "four_rooms_clean"}}) {
+  for (const auto& [env, group] :
+       {std::pair{"chain", "chain5"}, std::pair{"four-rooms", "four_rooms_clean"}}) {
     const Json& want = reference().at(group).at("values");
     for (const char* value : {"exact", "scaled:0.5", "zero"}) {
-      const auto run = lowvar(std::string("exact --json --env ") + env + " --value " + value +
-                              " --estimators reinforce,reinforce-mean,reinforce-optimal,reinforce-per-parameter,togo,"
-                              "togo-value,td,gae:0,gae:0.5,gae:0.9,gae:0.95,gae:1,ppo-clip:0.2,togo-value+undiscounted");
+      const auto run =
+          lowvar(std::string("exact --json --env ") + env + " --value " + value +
+                 " --estimators reinforce,reinforce-mean,reinforce-optimal,reinforce-per-parameter,togo,"
+                 "togo-value,td,gae:0,gae:0.5,gae:0.9,gae:0.95,gae:1,ppo-clip:0.2,togo-value+undiscounted");
       ASSERT_EQ(run.status, 0) << run.err;
       const Json got = Json::parse(run.out);
       expect_relative(got.at("J"), want.at("J"), 1e-9, std::string(env) + " J");
-      const auto trace = [&](const std::string& name) { return got.at("estimators").at(name).at("trace_cov").get<double>(); };
-      const auto bias = [&](const std::string& name) { return got.at("estimators").at(name).at("bias_norm").get<double>(); };
+      const auto trace = [&](const std::string& name) {
+        return got.at("estimators").at(name).at("trace_cov").get<double>();
+      };
+      const auto bias = [&](const std::string& name) {
+        return got.at("estimators").at(name).at("bias_norm").get<double>();
+      };
       for (const auto& [name, key] : keys) expect_relative(trace(name), want.at(key), 1e-9, env + name);
       const std::string critic = value == std::string("exact") ? "V" : "halfV";
       if (value == std::string("zero")) {
@@ -55,8 +62,10 @@ TEST(Cli, ExactGivesTheReferenceValues) {
       EXPECT_EQ(trace("ppo-clip:0.2"), trace("gae:0.95"));
       EXPECT_EQ(trace("td"), trace("gae:0"));
       if (value == std::string("exact")) {
-        expect_relative(trace("togo-value+undiscounted"), want.at("rtg_V_undiscounted_state_weighting_var"), 1e-9, env);
-        expect_relative(std::pow(bias("togo-value+undiscounted"), 2), want.at("rtg_V_undiscounted_state_weighting_bias2"), 1e-9, env);
+        expect_relative(trace("togo-value+undiscounted"), want.at("rtg_V_undiscounted_state_weighting_var"),
+                        1e-9, env);
+        expect_relative(std::pow(bias("togo-value+undiscounted"), 2),
+                        want.at("rtg_V_undiscounted_state_weighting_bias2"), 1e-9, env);
       }
     }
   }
@@ -69,13 +78,15 @@ TEST(Cli, ExactGivesTheReferenceValues) {
 
 TEST(Cli, VarianceWritesWhatTheConventionsSay) {
   const auto out = scratch("variance");
-  const auto run = lowvar("variance --env chain --estimators togo,gae:0.95 --trajectories 500 --seed 3 --relative-to gae:0.95"
-                          " --export-gradients " + (out / "g.npy").string() + " --out " + (out / "v").string());
+  const auto run = lowvar(
+      "variance --env chain --estimators togo,gae:0.95 --trajectories 500 --seed 3 --relative-to gae:0.95"
+      " --export-gradients " +
+      (out / "g.npy").string() + " --out " + (out / "v").string());
   ASSERT_EQ(run.status, 0) << run.err;
   const std::string moments = contents(out / "v" / "moments.csv");
   EXPECT_TRUE(moments.starts_with("env,estimator,quantity,value,se,exact,unit,n\n"));
-  for (const char* quantity : {"trace_cov", "bias_norm", "bias_sq", "mse", "snr", "noise_scale", "cosine", "ratio:gae:0.95",
-                               "largest_share"})
+  for (const char* quantity : {"trace_cov", "bias_norm", "bias_sq", "mse", "snr", "noise_scale", "cosine",
+                               "ratio:gae:0.95", "largest_share"})
     EXPECT_NE(moments.find(std::string("chain,togo,") + quantity + ","), std::string::npos) << quantity;
   for (const char* name : {"layers.csv", "manifest.json", "machine.json", "outputs.json"})
     EXPECT_TRUE(std::filesystem::exists(out / "v" / name)) << name;
@@ -88,8 +99,11 @@ TEST(Cli, VarianceWritesWhatTheConventionsSay) {
 TEST(Cli, SameBytesTwiceAndForAnyNumberOfThreads) {
   const auto out = scratch("bytes");
   for (const char* threads : {"1", "2", "3"})
-    ASSERT_EQ(lowvar("variance --env chain --estimators togo,td --trajectories 3000 --out " + (out / threads).string(),
-                     std::string("OMP_NUM_THREADS=") + threads).status, 0);
+    ASSERT_EQ(lowvar("variance --env chain --estimators togo,td --trajectories 3000 --out " +
+                         (out / threads).string(),
+                     std::string("OMP_NUM_THREADS=") + threads)
+                  .status,
+              0);
   EXPECT_EQ(files(out / "1"), files(out / "2"));
   EXPECT_EQ(files(out / "1"), files(out / "3"));
 }
@@ -99,17 +113,23 @@ TEST(Cli, OffPolicyPpoIsEnumeratedWhereItCanBe) {
   std::ofstream(dir / "m.json") << R"({"states":2,"actions":2,"gamma":0.9,"horizon":3,"start":[1,0],
     "P":[[[0.5,0.5],[0.2,0.8]],[[0.7,0.3],[0.1,0.9]]],"R":[[1,-1],[0.5,2]],"terminal":[]})";
   std::ofstream(dir / "mu.json") << R"({"logits":[[0.3,-0.3],[-1,0.5]]})";
-  const std::string mdp = "--env mdp:" + (dir / "m.json").string(), mu = " --behaviour logits:" + (dir / "mu.json").string();
+  const std::string mdp = "--env mdp:" + (dir / "m.json").string(),
+                    mu = " --behaviour logits:" + (dir / "mu.json").string();
   const auto run = lowvar("exact --json " + mdp + mu + " --estimators ppo-clip:0.1");
   ASSERT_EQ(run.status, 0) << run.err;
   const double exact = Json::parse(run.out).at("estimators").at("ppo-clip:0.1").at("trace_cov");
-  ASSERT_EQ(lowvar("variance " + mdp + mu + " --estimators ppo-clip:0.1 --trajectories 100000 --out " + (dir / "v").string()).status, 0);
+  ASSERT_EQ(lowvar("variance " + mdp + mu + " --estimators ppo-clip:0.1 --trajectories 100000 --out " +
+                   (dir / "v").string())
+                .status,
+            0);
   std::istringstream moments(contents(dir / "v" / "moments.csv"));
   bool found = false;
   for (std::string line; std::getline(moments, line);) {
     if (line.find(",trace_cov,") == std::string::npos) continue;
     double value, se, known;
-    ASSERT_EQ(std::sscanf(line.substr(line.find("trace_cov,") + 10).c_str(), "%lf,%lf,%lf", &value, &se, &known), 3) << line;
+    ASSERT_EQ(
+        std::sscanf(line.substr(line.find("trace_cov,") + 10).c_str(), "%lf,%lf,%lf", &value, &se, &known), 3)
+        << line;
     EXPECT_EQ(known, exact);
     EXPECT_LT(std::abs(value - exact), 6 * se);
     found = true;
@@ -117,9 +137,12 @@ TEST(Cli, OffPolicyPpoIsEnumeratedWhereItCanBe) {
   EXPECT_TRUE(found);
   const auto refused = lowvar("exact " + mdp + mu + " --estimators togo");
   EXPECT_EQ(refused.status, 2);
-  const auto many = Json::parse(lowvar("exact --json --env chain --behaviour uniform --estimators ppo-clip:0.2").out);
+  const auto many =
+      Json::parse(lowvar("exact --json --env chain --behaviour uniform --estimators ppo-clip:0.2").out);
   EXPECT_TRUE(many.at("estimators").at("ppo-clip:0.2").at("trace_cov").is_null());
-  EXPECT_NE(many.at("estimators").at("ppo-clip:0.2").at("reason").get<std::string>().find("more than 10000000"), std::string::npos);
+  EXPECT_NE(
+      many.at("estimators").at("ppo-clip:0.2").at("reason").get<std::string>().find("more than 10000000"),
+      std::string::npos);
 }
 
 TEST(Cli, ValueFilesAreUsedAsGiven) {
@@ -130,10 +153,12 @@ TEST(Cli, ValueFilesAreUsedAsGiven) {
   std::ofstream(dir / "list.json") << R"({"values":[1,0.5]})";
   std::ofstream(dir / "same.json") << R"({"values":[[1,0.5],[1,0.5],[0,0]]})";
   std::ofstream(dir / "short.json") << R"({"values":[[1,0.5],[1,0.5]]})";
-  const std::string mdp = "--json --estimators td,gae:0.95,togo-value --env mdp:" + (dir / "m.json").string() + " --value file:";
+  const std::string mdp =
+      "--json --estimators td,gae:0.95,togo-value --env mdp:" + (dir / "m.json").string() + " --value file:";
   const auto full = lowvar("exact " + mdp + (dir / "full.json").string());
   ASSERT_EQ(full.status, 0) << full.err;
-  EXPECT_EQ(lowvar("exact " + mdp + (dir / "list.json").string()).out, lowvar("exact " + mdp + (dir / "same.json").string()).out);
+  EXPECT_EQ(lowvar("exact " + mdp + (dir / "list.json").string()).out,
+            lowvar("exact " + mdp + (dir / "same.json").string()).out);
   EXPECT_EQ(lowvar("exact " + mdp + (dir / "short.json").string()).status, 2);
 }
 
@@ -188,20 +213,28 @@ TEST(Cli, BadInputGetsOneSentenceAndExitCodeTwo) {
       {"exact --env chain --estimators togo --policy logits:DIR/words.json", "finite number"},
       {"exact --env chain --estimators togo --policy logits:DIR/missing.json", "missing.json"},
       {"variance --env chain --estimators togo", "--out"},
-      {"variance --env chain --estimators togo --trajectories -5 --out DIR/o", "--trajectories must be a whole number"},
-      {"variance --env chain --estimators togo --trajectories 10.5 --out DIR/o", "--trajectories must be a whole number"},
-      {"variance --env chain --estimators togo --trajectories 1 --out DIR/o", "--trajectories must be a whole number"},
-      {"variance --env chain --estimators togo --trajectories 1e30 --out DIR/o", "--trajectories must be a whole number"},
-      {"variance --env chain --estimators togo --trajectories ten --out DIR/o", "--trajectories must be a whole number"},
+      {"variance --env chain --estimators togo --trajectories -5 --out DIR/o",
+       "--trajectories must be a whole number"},
+      {"variance --env chain --estimators togo --trajectories 10.5 --out DIR/o",
+       "--trajectories must be a whole number"},
+      {"variance --env chain --estimators togo --trajectories 1 --out DIR/o",
+       "--trajectories must be a whole number"},
+      {"variance --env chain --estimators togo --trajectories 1e30 --out DIR/o",
+       "--trajectories must be a whole number"},
+      {"variance --env chain --estimators togo --trajectories ten --out DIR/o",
+       "--trajectories must be a whole number"},
       {"variance --env chain --estimators togo --seed -1 --out DIR/o", "--seed"},
       {"variance --env chain --estimators togo --until-rse 0 --out DIR/o", "--until-rse"},
       {"variance --env chain --estimators togo --cosine-batch 0 --out DIR/o", "--cosine-batch"},
       {"variance --env chain --estimators togo --relative-to td --out DIR/o", "--relative-to 'td'"},
       {"variance --env chain --estimators togo --trajectories 10 --out DIR/file", "cannot write results"},
-      {"variance --env chain --estimators togo --trajectories 10 --out DIR/file/deeper", "cannot write results"},
-      {"variance --env chain --estimators togo --trajectories 10 --out DIR/o --export-gradients DIR/no/g.npy", "cannot write"},
+      {"variance --env chain --estimators togo --trajectories 10 --out DIR/file/deeper",
+       "cannot write results"},
+      {"variance --env chain --estimators togo --trajectories 10 --out DIR/o --export-gradients DIR/no/g.npy",
+       "cannot write"},
       {"variance --env CartPole-v1 --estimators togo --policy uniform --out DIR/o", "is a table"},
-      {"variance --env CartPole-v1 --estimators togo-value --value exact --trajectories 10 --out DIR/o", "whose model is known"},
+      {"variance --env CartPole-v1 --estimators togo-value --value exact --trajectories 10 --out DIR/o",
+       "whose model is known"},
       {"reproduce moon", "unknown figure 'moon'"},
       {"reproduce ladder --smoke --full", "--smoke"},
       {"list moons", "unknown list 'moons'"},
@@ -221,10 +254,12 @@ TEST(Cli, BadInputGetsOneSentenceAndExitCodeTwo) {
 }
 
 TEST(Cli, ListAndExplain) {
-  for (const char* what : {"envs", "estimators", "figures"}) EXPECT_EQ(lowvar(std::string("list ") + what).status, 0);
+  for (const char* what : {"envs", "estimators", "figures"})
+    EXPECT_EQ(lowvar(std::string("list ") + what).status, 0);
   const auto run = lowvar("explain gae:0.95");
   EXPECT_EQ(run.status, 0);
-  for (const char* part : {"equation", "Schulman et al. 2016", "critic", "algorithms/estimators/estimators.cpp:"})
+  for (const char* part :
+       {"equation", "Schulman et al. 2016", "critic", "algorithms/estimators/estimators.cpp:"})
     EXPECT_NE(run.out.find(part), std::string::npos) << run.out;
   EXPECT_EQ(lowvar("--help").status, 0);
   EXPECT_EQ(lowvar("--version").status, 0);

@@ -1,4 +1,5 @@
-// Estimators: weights against brute-force sums, what is measured against what is trained with, and names that are refused.
+// Estimators: weights against brute-force sums, what is measured against what is trained with, and names that
+// are refused.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,10 +12,22 @@
 namespace lowvar {
 namespace {
 
-const std::vector<std::string> all_names = {"reinforce",  "reinforce-mean", "reinforce-optimal", "reinforce-per-parameter",
-                                            "togo",       "togo-time",      "togo-value",        "td",
-                                            "nstep:1",    "nstep:3",        "nstep:100",         "gae:0",
-                                            "gae:0.9",    "gae:1",          "ppo-clip:0.2",      "togo+undiscounted",
+const std::vector<std::string> all_names = {"reinforce",
+                                            "reinforce-mean",
+                                            "reinforce-optimal",
+                                            "reinforce-per-parameter",
+                                            "togo",
+                                            "togo-time",
+                                            "togo-value",
+                                            "td",
+                                            "nstep:1",
+                                            "nstep:3",
+                                            "nstep:100",
+                                            "gae:0",
+                                            "gae:0.9",
+                                            "gae:1",
+                                            "ppo-clip:0.2",
+                                            "togo+undiscounted",
                                             "gae:0.9+undiscounted"};
 
 struct Fixture {
@@ -106,8 +119,10 @@ TEST(Estimators, SharingABackwardPassChangesNothing) {
   for (const auto& name : all_names) estimators.push_back(make_estimator(name));
   std::vector<const Estimator*> pointers;
   for (const auto& e : estimators) pointers.push_back(&e);
-  const auto together = estimate(pointers, f.choice.policy, f.choice.theta, f.batch, f.batch.offset, f.constants);
-  for (std::size_t k = 0; k < estimators.size(); ++k) EXPECT_EQ(together[k], f.per_trajectory(estimators[k])) << all_names[k];
+  const auto together =
+      estimate(pointers, f.choice.policy, f.choice.theta, f.batch, f.batch.offset, f.constants);
+  for (std::size_t k = 0; k < estimators.size(); ++k)
+    EXPECT_EQ(together[k], f.per_trajectory(estimators[k])) << all_names[k];
 }
 
 TEST(Estimators, TheRulerAndTheOptimiserCallTheSameObject) {
@@ -154,7 +169,8 @@ TEST(Estimators, PpoClipStopsExactlyWhereTheRatioLeavesTheInterval) {
   const Surrogate clipped = ppo_clip(0.2);
   for (const double A : {2.0, -2.0})
     for (const double rho : {0.5, 0.79, 0.81, 1.0, 1.19, 1.21, 1.5}) {
-      const auto log_pi = full<double>(1, 1, std::log(rho)), log_mu = full<double>(1, 1, 0.0), psi = full<double>(1, 1, A);
+      const auto log_pi = full<double>(1, 1, std::log(rho)), log_mu = full<double>(1, 1, 0.0),
+                 psi = full<double>(1, 1, A);
       const double slope = grad([&](Var<double> l) { return sum(clipped(l, log_mu, psi)); }, log_pi)(0, 0);
       const bool stops = (A > 0 && rho > 1.2) || (A < 0 && rho < 0.8);
       EXPECT_NEAR(slope, stops ? 0 : rho * A, 1e-12) << "rho " << rho << ", A " << A;
@@ -167,13 +183,33 @@ TEST(Estimators, StepToKlReachesItsTarget) {
   const std::vector<double> weight{1, 2, 3, 4}, direction{1, -1, 0.5, 0, 0, 0.2, -1, 1, 0, 0};
   const auto after = step_to_kl(f.choice.policy, f.choice.theta, direction, {states}, weight, 0.01);
   EXPECT_NEAR(mean_kl(f.choice.policy, f.choice.theta, after, {states}, weight), 0.01, 1e-10);
-  EXPECT_THROW(step_to_kl(f.choice.policy, f.choice.theta, std::vector<double>(10, 0.0), {states}, weight, 0.01), Error);
+  EXPECT_THROW(
+      step_to_kl(f.choice.policy, f.choice.theta, std::vector<double>(10, 0.0), {states}, weight, 0.01),
+      Error);
 }
 
 TEST(Estimators, NamesThatAreRefused) {
-  for (const char* name : {"", "reinforced", "gae", "gae:", "gae:2", "gae:-0.1", "gae:nan", "gae:0.5x", "nstep:0", "nstep:-1",
-                           "nstep:1.5", "nstep:99999999999", "ppo-clip:0", "ppo-clip:1", "togo:1", "reinforce+undiscounted",
-                           "reinforce-mean+undiscounted", "togo+", "togo+undiscounted+undiscounted", "td:", "+undiscounted"})
+  for (const char* name : {"",
+                           "reinforced",
+                           "gae",
+                           "gae:",
+                           "gae:2",
+                           "gae:-0.1",
+                           "gae:nan",
+                           "gae:0.5x",
+                           "nstep:0",
+                           "nstep:-1",
+                           "nstep:1.5",
+                           "nstep:99999999999",
+                           "ppo-clip:0",
+                           "ppo-clip:1",
+                           "togo:1",
+                           "reinforce+undiscounted",
+                           "reinforce-mean+undiscounted",
+                           "togo+",
+                           "togo+undiscounted+undiscounted",
+                           "td:",
+                           "+undiscounted"})
     EXPECT_THROW(make_estimator(name), Error) << "'" << name << "'";
 }
 

@@ -1,7 +1,6 @@
-// The ruler: sampled moments against exact ones, standard errors that mean what they say, and planted faults that must be
-// caught. Every comparison holds at a family-wise error of 1e-6, with fixed seeds.
+// The ruler: sampled moments against exact ones, standard errors that mean what they say, and planted faults
+// that must be caught. Every comparison holds at a family-wise error of 1e-6, with fixed seeds.
 #include <gtest/gtest.h>
-
 #include <omp.h>
 
 #include "algorithms/data/returns.h"
@@ -22,7 +21,8 @@ TEST(Measure, AgreesWithTheOracleOnTabularWorlds) {
 }
 
 /// The chain, measured with one faulty estimator that claims to be `name`.
-Deviation planted(const char* name, std::function<Array<double>(const Trajectories&, const Constants&)> weights) {
+Deviation planted(const char* name,
+                  std::function<Array<double>(const Trajectories&, const Constants&)> weights) {
   const World world = make_world("chain", {}, {});
   Estimator e = make_estimator(name);
   e.weights = std::move(weights);
@@ -33,7 +33,8 @@ TEST(Measure, CatchesAMissingDiscount) {
   const Deviation d = planted("togo", [](const Trajectories& batch, const Constants& c) {
     Array<double> psi = zeros<double>(batch.rows(), 1);  // gamma inside G_t, but none in front of the score
     for (int i = 0; i < batch.size(); ++i)
-      returns_to_go(batch.rewards(i), c.gamma, {psi.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i))});
+      returns_to_go(batch.rewards(i), c.gamma,
+                    {psi.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i))});
     return psi;
   });
   EXPECT_GT(d.mean, 1);
@@ -70,13 +71,15 @@ TEST(Measure, CatchesTheSignOfABaselineByItsVarianceAlone) {
 TEST(Measure, SameBitsForAnyNumberOfThreads) {
   const World world = make_world("CartPole-v1", {}, {});
   const PolicyChoice choice = make_policy(world, "reference");
-  const std::vector<Rung> rungs{{make_estimator("reinforce"), &choice.theta}, {make_estimator("togo"), &choice.theta}};
+  const std::vector<Rung> rungs{{make_estimator("reinforce"), &choice.theta},
+                                {make_estimator("togo"), &choice.theta}};
   Constants constants;
   constants.gamma = world.gamma;
   std::vector<double> first;
   for (const int threads : {1, 2, 3, 7}) {
     omp_set_num_threads(threads);
-    const Measured m = measure(world, choice.policy, choice.theta, rungs, nullptr, constants, {.trajectories = 200, .seed = 5});
+    const Measured m = measure(world, choice.policy, choice.theta, rungs, nullptr, constants,
+                               {.trajectories = 200, .seed = 5});
     std::vector<double> numbers;
     for (const auto& block : m.blocks)
       for (const auto& each : block) {
@@ -90,17 +93,19 @@ TEST(Measure, SameBitsForAnyNumberOfThreads) {
 }
 
 TEST(Measure, StandardErrorsCoverTheTruth) {
-  // 60 runs of 2000 trajectories: the deviations of trace_cov, bias_sq and the ratio, in standard errors, have a root mean
-  // square near one. The limits leave room for 60 draws and for blocks that are few.
+  // 60 runs of 2000 trajectories: the deviations of trace_cov, bias_sq and the ratio, in standard errors,
+  // have a root mean square near one. The limits leave room for 60 draws and for blocks that are few.
   const World world = make_world("chain", {}, {});
   const PolicyChoice choice = make_policy(world, "reference");
   const FittedCritic critic = make_critic(world, choice, "scaled:0.5", 0, 0);
   Constants constants;
   constants.gamma = world.gamma;
-  const std::vector<Rung> rungs{{make_estimator("togo"), &choice.theta}, {make_estimator("td"), &choice.theta}};
+  const std::vector<Rung> rungs{{make_estimator("togo"), &choice.theta},
+                                {make_estimator("td"), &choice.theta}};
   std::vector<Truth> truth;
   for (const auto& rung : rungs)
-    truth.push_back(ask_oracle(world, choice.policy, choice.theta, choice.theta, rung.estimator, critic.table).truth);
+    truth.push_back(
+        ask_oracle(world, choice.policy, choice.theta, choice.theta, rung.estimator, critic.table).truth);
   std::map<std::string, double> square;
   constexpr int runs = 60;
   for (int run = 0; run < runs; ++run) {
@@ -121,7 +126,8 @@ TEST(Measure, MomentsMergeAndComeApart) {
   for (double& x : values(g)) x = rng.normal() + 5;
   const auto part = [&](int begin, int end) {
     Array<double> rows = zeros<double>(end - begin, 3);
-    for (int i = begin; i < end; ++i) std::copy(row(g, i).begin(), row(g, i).end(), row(rows, i - begin).begin());
+    for (int i = begin; i < end; ++i)
+      std::copy(row(g, i).begin(), row(g, i).end(), row(rows, i - begin).begin());
     return Moments::of(rows, zeros_like(rows));
   };
   const Moments whole = part(0, 40);
@@ -158,12 +164,16 @@ TEST(Measure, CosineIsWhatItsDefinitionSays) {
     };
     const Measured m = measure(world, choice.policy, choice.theta, rungs, nullptr, constants, options);
     double total = 0, pairs = 0;
-    const auto dot = [](const auto& a, const auto& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); };
+    const auto dot = [](const auto& a, const auto& b) {
+      return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+    };
     for (std::size_t a = 0; a < sums.size(); ++a)
       for (std::size_t b = 0; b < a; ++b, ++pairs)
         total += dot(sums[a], sums[b]) / std::sqrt(dot(sums[a], sums[a]) * dot(sums[b], sums[b]));
     for (const auto& q : quantities(m, rungs, {{}}, 0, 0))
-      if (q.name == "cosine") { EXPECT_NEAR(q.sampled.value, total / pairs, 1e-12) << N; }
+      if (q.name == "cosine") {
+        EXPECT_NEAR(q.sampled.value, total / pairs, 1e-12) << N;
+      }
   }
 }
 
@@ -183,7 +193,8 @@ TEST(Measure, UntilRseStopsWhereItShould) {
 TEST(Measure, LearnedTableCriticApproachesTheExactOne) {
   const World world = make_world("chain", {}, {});
   const PolicyChoice choice = make_policy(world, "reference");
-  const auto learned = make_critic(world, choice, "learned", 20'000, 1).table, exact = make_critic(world, choice, "exact", 0, 0).table;
+  const auto learned = make_critic(world, choice, "learned", 20'000, 1).table,
+             exact = make_critic(world, choice, "exact", 0, 0).table;
   EXPECT_NEAR((*learned)(0, 0), (*exact)(0, 0), 0.02);
   EXPECT_NEAR((*learned)(3, 2), (*exact)(3, 2), 0.05);
 }

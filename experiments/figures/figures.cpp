@@ -55,7 +55,8 @@ double look_up(const std::vector<Row>& rows, const nlohmann::json& where, const 
   const Row* found = nullptr;
   for (const Row& row : rows) {
     bool matches = true;
-    for (const auto& [key, value] : where.items()) matches = matches && row.at(key) == value.get<std::string>();
+    for (const auto& [key, value] : where.items())
+      matches = matches && row.at(key) == value.get<std::string>();
     if (!matches) continue;
     expect(found == nullptr, "two rows match ", where.dump());
     found = &row;
@@ -73,8 +74,8 @@ std::string label(const nlohmann::json& where) {
 }  // namespace
 
 void draw(const std::string& id, const std::filesystem::path& out) {
-  const std::string command =
-      fmt::format("SOURCE_DATE_EPOCH=0 /usr/bin/python3 '{}' '{}'", (folder(id) / "plot.py").string(), out.string());
+  const std::string command = fmt::format("SOURCE_DATE_EPOCH=0 /usr/bin/python3 '{}' '{}'",
+                                          (folder(id) / "plot.py").string(), out.string());
   expect(std::system(command.c_str()) == 0, "drawing failed: ", command);
 }
 
@@ -91,7 +92,8 @@ bool check_claims(const std::string& id, const std::filesystem::path& csv) {
     const double got = look_up(rows, claim.at("where"), claim.at("column")), want = claim.at("value");
     const double tolerance = claim.at("tolerance");
     judge(std::abs(got - want) <= tolerance * std::abs(want),
-          fmt::format("{}: {} = {:.12g}, expected {:.12g}", label(claim.at("where")), std::string(claim.at("column")), got, want));
+          fmt::format("{}: {} = {:.12g}, expected {:.12g}", label(claim.at("where")),
+                      std::string(claim.at("column")), got, want));
   }
   for (const auto& claim : expected.at("ordered")) {
     // The column falls along the list by at least `factor` from one to the next.
@@ -120,12 +122,14 @@ bool check_claims(const std::string& id, const std::filesystem::path& csv) {
     for (const Row& row : rows) {
       if (row.at(sampled).empty() || row.at(exact).empty()) continue;
       ++compared;
-      const double away = std::abs(std::stod(row.at(sampled)) - std::stod(row.at(exact))) / std::stod(row.at(se));
+      const double away =
+          std::abs(std::stod(row.at(sampled)) - std::stod(row.at(exact))) / std::stod(row.at(se));
       if (!(away <= worst)) worst = away, where = row.at("world") + ", " + row.at("rung");
     }
     judge(compared > 0 && worst <= z,
-          fmt::format("{} of {} rows agrees with the exact value; worst {:.2f} standard errors ({}), allowed {}", sampled,
-                      compared, worst, where, z));
+          fmt::format(
+              "{} of {} rows agrees with the exact value; worst {:.2f} standard errors ({}), allowed {}",
+              sampled, compared, worst, where, z));
   }
   return all;
 }

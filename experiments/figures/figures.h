@@ -1,4 +1,5 @@
-// The figures: each is a folder with run.cpp (computes), plot.py (draws), README.md (claims) and expected.json (judges).
+// The figures: each is a folder with run.cpp (computes), plot.py (draws), README.md (claims) and
+// expected.json (judges).
 #pragma once
 
 #include <filesystem>
@@ -12,7 +13,8 @@ enum class Effort { smoke, quick, full };
 struct Figure {
   std::string id;
   std::string description;
-  /// Writes the data and the figure to a directory; the exit status, 1 where `check` finds a claim that fails.
+  /// Writes the data and the figure to a directory; the exit status, 1 where `check` finds a claim that
+  /// fails.
   int (*run)(Effort effort, bool check, const std::filesystem::path& out);
 };
 
@@ -28,7 +30,8 @@ inline const std::vector<Figure>& figures() {
 /// Runs figures/ID/plot.py on the directory of results.
 void draw(const std::string& id, const std::filesystem::path& out);
 
-/// Judges a CSV of results by the claims of figures/ID/expected.json and prints a line for each. True if all hold.
+/// Judges a CSV of results by the claims of figures/ID/expected.json and prints a line for each. True if all
+/// hold.
 bool check_claims(const std::string& id, const std::filesystem::path& csv);
 
 }  // namespace lowvar

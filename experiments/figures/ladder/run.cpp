@@ -1,7 +1,7 @@
-// The variance ladder: how the variance, bias and cost of one trajectory's policy gradient estimate change, rung by rung,
-// from REINFORCE to PPO; on three worlds with exact answers and on CartPole. All rungs of a world see the same
-// trajectories. The last rung is PPO's clipped surrogate after an update: at the policy one step along the gradient, with
-// a mean KL of 0.01, on data from before the step.
+// The variance ladder: how the variance, bias and cost of one trajectory's policy gradient estimate change,
+// rung by rung, from REINFORCE to PPO; on three worlds with exact answers and on CartPole. All rungs of a
+// world see the same trajectories. The last rung is PPO's clipped surrogate after an update: at the policy
+// one step along the gradient, with a mean KL of 0.01, on data from before the step.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -49,17 +49,20 @@ constexpr Panel panels[] = {
 constexpr std::uint64_t seed = 0;
 constexpr double update_kl = 0.01;
 
-/// The policy after one step along the gradient: the exact one, over the states it visits; else a pilot's, over the
-/// pilot's.
-Parameters updated(const World& world, const PolicyChoice& before, const Critic& critic, const Constants& constants, int pilot) {
+/// The policy after one step along the gradient: the exact one, over the states it visits; else a pilot's,
+/// over the pilot's.
+Parameters updated(const World& world, const PolicyChoice& before, const Critic& critic,
+                   const Constants& constants, int pilot) {
   if (world.mdp) {
-    const Array<double> pi = table_of(world, before.policy, before.theta), d = state_distribution(*world.mdp, pi);
+    const Array<double> pi = table_of(world, before.policy, before.theta),
+                        d = state_distribution(*world.mdp, pi);
     std::vector<int> states(static_cast<std::size_t>(world.mdp->S));
     std::iota(states.begin(), states.end(), 0);
     std::vector<double> visits(states.size(), 0);
     for (int t = 0; t < world.T; ++t)
       for (const int s : states) visits[static_cast<std::size_t>(s)] += d(t, s);
-    return step_to_kl(before.policy, before.theta, policy_gradient(*world.mdp, pi), {states}, visits, update_kl);
+    return step_to_kl(before.policy, before.theta, policy_gradient(*world.mdp, pi), {states}, visits,
+                      update_kl);
   }
   Trajectories batch = world.sample(before.policy, before.theta, world.T, {seed, "update", 0, pilot});
   critic(batch);
@@ -82,10 +85,11 @@ int run_ladder(Effort effort, bool check, const std::filesystem::path& out) {
   for (const Line& line : ladder) config["rungs"].push_back(line.name);
   OutputDirectory directory(out, config);
 
-  Csv csv({"world",      "rung",    "label",     "trace_cov",        "trace_cov_se",    "trace_cov_exact", "bias",     "bias_se",
-           "bias_exact", "bias_of", "cost_steps", "cost_policy_rows", "cost_value_rows", "ratio",           "ratio_se", "n",
-           "note"});
-  fmt::print("{:<14} {:<34} {:>12} {:>10} {:>12} {:>9} {:>11}\n", "world", "rung", "variance", "+-", "exact", "ratio", "bias");
+  Csv csv({"world", "rung", "label", "trace_cov", "trace_cov_se", "trace_cov_exact", "bias", "bias_se",
+           "bias_exact", "bias_of", "cost_steps", "cost_policy_rows", "cost_value_rows", "ratio", "ratio_se",
+           "n", "note"});
+  fmt::print("{:<14} {:<34} {:>12} {:>10} {:>12} {:>9} {:>11}\n", "world", "rung", "variance", "+-", "exact",
+             "ratio", "bias");
   for (const Panel& panel : panels) {
     const World world = make_world(panel.world, {}, {});
     const PolicyChoice before = make_policy(world, "reference");
@@ -101,17 +105,17 @@ int run_ladder(Effort effort, bool check, const std::filesystem::path& out) {
     for (const Line& line : ladder) {
       const bool updated_rung = &line == std::end(ladder) - 1;
       rungs.push_back({make_estimator(line.name), updated_rung ? &after : &before.theta});
-      auto answer = ask_oracle(world, before.policy, *rungs.back().theta, before.theta, rungs.back().estimator, critic.table);
+      auto answer = ask_oracle(world, before.policy, *rungs.back().theta, before.theta,
+                               rungs.back().estimator, critic.table);
       truth.push_back(std::move(answer.truth));
       reason.push_back(std::move(answer.reason));
     }
     Progress progress(panel.world);
-    const Measured measured =
-        measure(world, before.policy, before.theta, rungs, critic.critic, constants,
-                {.trajectories = N,
-                 .seed = seed,
-                 .relative_to = reference,
-                 .progress = [&](long done, long total) { progress(done, total); }});
+    const Measured measured = measure(
+        world, before.policy, before.theta, rungs, critic.critic, constants,
+        {.trajectories = N, .seed = seed, .relative_to = reference, .progress = [&](long done, long total) {
+           progress(done, total);
+         }});
 
     for (std::size_t i = 0; i < rungs.size(); ++i) {
       const auto of_reference = quantities(measured, rungs, truth, static_cast<int>(i), reference);
@@ -128,14 +132,17 @@ int run_ladder(Effort effort, bool check, const std::filesystem::path& out) {
                                      : find(of_reference, "bias_norm");
       const auto cost = [&](const char* name) { return number(find(of_reference, name).sampled.value); };
       const std::string rung = ladder[i].name + std::string(rungs[i].theta == &after ? after_update : "");
-      const std::string note =
-          i == 0 ? fmt::format("γ = {}, horizon {}", world.gamma, world.T) : trace.exact ? "" : reason[i];
-      csv.add({panel.world, rung, ladder[i].label, number(trace.sampled.value), number(trace.sampled.se), field(trace.exact),
-               number(bias.sampled.value), number(bias.sampled.se), field(bias.exact), paired ? "togo-value" : "gradient",
-               cost("env_steps"), cost("policy_rows"), cost("value_rows"), number(ratio.sampled.value),
-               number(ratio.sampled.se), std::to_string(measured.trajectories), note});
-      fmt::print("{:<14} {:<34} {:>12.5g} {:>10.2g} {:>12} {:>9.3g} {:>11.3g}\n", panel.world, rung, trace.sampled.value,
-                 trace.sampled.se, trace.exact ? fmt::format("{:.5g}", *trace.exact) : "-", ratio.sampled.value,
+      const std::string note = i == 0        ? fmt::format("γ = {}, horizon {}", world.gamma, world.T)
+                               : trace.exact ? ""
+                                             : reason[i];
+      csv.add({panel.world, rung, ladder[i].label, number(trace.sampled.value), number(trace.sampled.se),
+               field(trace.exact), number(bias.sampled.value), number(bias.sampled.se), field(bias.exact),
+               paired ? "togo-value" : "gradient", cost("env_steps"), cost("policy_rows"), cost("value_rows"),
+               number(ratio.sampled.value), number(ratio.sampled.se), std::to_string(measured.trajectories),
+               note});
+      fmt::print("{:<14} {:<34} {:>12.5g} {:>10.2g} {:>12} {:>9.3g} {:>11.3g}\n", panel.world, rung,
+                 trace.sampled.value, trace.sampled.se,
+                 trace.exact ? fmt::format("{:.5g}", *trace.exact) : "-", ratio.sampled.value,
                  bias.sampled.value);
     }
   }

@@ -1,0 +1,46 @@
+// The commands of the `lowvar` command line, a file each. Each adds itself to the application and puts the
+// exit code of its run into `status`. To add one: its file here, its line in cli.cpp.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "experiments/worlds.h"
+
+namespace lowvar::cli {
+
+using Json = nlohmann::ordered_json;
+
+void add_exact(CLI::App& app, int& status);
+void add_variance(CLI::App& app, int& status);
+void add_reproduce(CLI::App& app, int& status);
+void add_list(CLI::App& app, int& status);
+void add_explain(CLI::App& app, int& status);
+
+// Numbers are read as text, so that each error can say what would be right.
+
+double real_option(const std::string& option, const std::string& text);
+/// A whole number from low to high; 1e6 is one.
+long count_option(const std::string& option, const std::string& text, long low, long high);
+std::uint64_t seed_option(const std::string& text);
+
+/// What `exact` and `variance` both select.
+struct Selection {
+  std::string env, estimators, policy = "reference", behaviour, value, gamma, horizon;
+  void add_to(CLI::App& app);
+};
+
+struct Selected {
+  World world;
+  PolicyChoice policy, behaviour;
+  bool off_policy;
+  std::string value;
+  std::vector<Estimator> estimators;
+};
+Selected select(const Selection& selection);
+/// What was selected, with every default filled in, for the manifest.
+Json config_of(const Selection& selection, const Selected& chosen);
+
+}  // namespace lowvar::cli

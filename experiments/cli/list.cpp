@@ -1,0 +1,59 @@
+// lowvar list and lowvar explain: what there is, and what an estimator is.
+#include <fmt/format.h>
+
+#include "experiments/cli/commands.h"
+#include "experiments/figures/figures.h"
+
+namespace lowvar::cli {
+namespace {
+
+int list(const std::string& what) {
+  if (what == "envs") {
+    for (const auto& w : worlds())
+      fmt::print("{:<20} gamma {:<5} T {:<5} {}\n", w.id, w.gamma, w.T, w.description);
+    fmt::print("{:<20} {}\n", "mdp:FILE", "a tabular world from a JSON file");
+  } else if (what == "estimators") {
+    for (const auto& f : estimator_families())
+      fmt::print("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);
+  } else if (what == "figures") {
+    for (const auto& f : figures()) fmt::print("{:<12} {}\n", f.id, f.description);
+  } else {
+    throw Error(unknown_name("list", what, {"envs", "estimators", "figures"}));
+  }
+  return 0;
+}
+
+int explain(const std::string& name) {
+  const Estimator e = make_estimator(name);
+  std::string needs;
+  if (e.needs_critic) needs += "a critic V (--value)";
+  if (e.needs_constants)
+    needs += std::string(needs.empty() ? "" : ", ") + "constants from the oracle or a pilot";
+  const std::string file = e.where.file_name();
+  const std::size_t begin = file.rfind("algorithms/");
+  fmt::print(
+      "{}\n  equation     {}\n  source       {}\n  needs        {}\n  off-policy   {}\n  independent  one "
+      "trajectory\n  code         {}:{}\n",
+      e.name, e.equation, e.source, needs.empty() ? "nothing" : needs,
+      e.off_policy ? "yes (--behaviour)" : "no", begin == std::string::npos ? file : file.substr(begin),
+      e.where.line());
+  return 0;
+}
+
+}  // namespace
+
+void add_list(CLI::App& app, int& status) {
+  auto* command = app.add_subcommand("list", "envs, estimators or figures");
+  auto what = std::make_shared<std::string>();
+  command->add_option("what", *what, "envs | estimators | figures")->required();
+  command->callback([=, &status] { status = list(*what); });
+}
+
+void add_explain(CLI::App& app, int& status) {
+  auto* command = app.add_subcommand("explain", "an estimator: equation, source, needs, code");
+  auto estimator = std::make_shared<std::string>();
+  command->add_option("estimator", *estimator, "its name")->required();
+  command->callback([=, &status] { status = explain(*estimator); });
+}
+
+}  // namespace lowvar::cli

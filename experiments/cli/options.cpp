@@ -1,0 +1,88 @@
+#include <charconv>
+#include <cmath>
+
+#include "experiments/cli/commands.h"
+
+namespace lowvar::cli {
+
+double real_option(const std::string& option, const std::string& text) {
+  double value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  expect(error == std::errc{} && end == text.data() + text.size() && std::isfinite(value), option,
+         " must be a number, got '", text, "'");
+  return value;
+}
+
+long count_option(const std::string& option, const std::string& text, long low, long high) {
+  double value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  expect(error == std::errc{} && end == text.data() + text.size() && value == std::floor(value) &&
+             value >= static_cast<double>(low) && value <= static_cast<double>(high),
+         option, " must be a whole number from ", low, " to ", high, ", got '", text, "'");
+  return static_cast<long>(value);
+}
+
+std::uint64_t seed_option(const std::string& text) {
+  std::uint64_t value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  expect(error == std::errc{} && end == text.data() + text.size(),
+         "--seed must be a whole number from 0 to 2^64 - 1, got '", text, "'");
+  return value;
+}
+
+namespace {
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> out(1);
+  for (const char c : list)
+    if (c == ',')
+      out.emplace_back();
+    else
+      out.back() += c;
+  return out;
+}
+
+}  // namespace
+
+void Selection::add_to(CLI::App& app) {
+  app.add_option("--env", env, "world id, or mdp:FILE")->required();
+  app.add_option("--estimators", estimators, "names, separated by commas")->required();
+  app.add_option("--policy", policy, "reference | uniform | logits:FILE | init:SEED")->capture_default_str();
+  app.add_option("--behaviour", behaviour,
+                 "the policy that acts, for estimators with importance weights (default: --policy)");
+  app.add_option("--value", value,
+                 "exact | scaled:C | zero | file:F | learned (default: exact where there is an oracle)");
+  app.add_option("--gamma", gamma, "discount (default: the world's)");
+  app.add_option("--horizon", horizon, "steps at most (default: the world's)");
+}
+
+Selected select(const Selection& s) {
+  std::optional<double> gamma;
+  std::optional<long> horizon;
+  if (!s.gamma.empty()) gamma = real_option("--gamma", s.gamma);
+  if (!s.horizon.empty()) horizon = count_option("--horizon", s.horizon, 1, 1'000'000);
+  Selected out;
+  out.world = make_world(s.env, gamma, horizon);
+  out.policy = make_policy(out.world, s.policy);
+  out.off_policy = !s.behaviour.empty();
+  out.behaviour = make_policy(out.world, out.off_policy ? s.behaviour : s.policy);
+  out.value = s.value.empty() ? (out.world.mdp ? "exact" : "learned") : s.value;
+  for (const auto& name : split(s.estimators)) {
+    out.estimators.push_back(make_estimator(name));
+    expect(!out.off_policy || out.estimators.back().off_policy, "estimator '", name,
+           "' has no importance weights, so --behaviour would bias it; only ppo-clip:EPS takes data of "
+           "another policy");
+  }
+  return out;
+}
+
+Json config_of(const Selection& s, const Selected& chosen) {
+  Json config{
+      {"env", s.env}, {"gamma", chosen.world.gamma}, {"horizon", chosen.world.T}, {"policy", s.policy}};
+  config["behaviour"] = chosen.off_policy ? s.behaviour : s.policy;
+  config["value"] = chosen.value;
+  for (const auto& e : chosen.estimators) config["estimators"].push_back(e.name);
+  return config;
+}
+
+}  // namespace lowvar::cli
