@@ -31,6 +31,8 @@ int dispatch(int argc, char** argv) {
   return status;
 }
 
+}  // namespace
+
 int run_command_line(int argc, char** argv) {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
     std::cerr << "lowvar: this CPU lacks AVX2 and FMA (x86-64-v3), which lowvar is built for\n";
