@@ -41,6 +41,9 @@ std::vector<Array<T>> grad(F&& f, const std::vector<Array<T>>& x) {
 template <class F, class T>
 std::vector<Array<T>> hvp(F&& f, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v) {
   expect(v.size() == x.size(), "hvp: v needs an array for each of the ", x.size(), " of x, got ", v.size());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    expect(shape(v[i]) == shape(x[i]), "hvp: v's array ", i, " is ", shape(v[i]), " where x's is ",
+           shape(x[i]));
   Tape<T> tape;
   const auto parameters = tape.parameters(x);
   const auto g = grad_graph(f(parameters), parameters);

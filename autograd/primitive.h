@@ -79,9 +79,9 @@ auto rule(const G& g, const Y& y, const X&... x) {
   }
 }
 
-/// Operand pointers for a walk over an elementwise result in contiguous segments: whole stretches where
-/// nothing but numbers is broadcast, else rows. A broadcast operand is spread into a buffer, so the inner
-/// loop sees plain arrays.
+/// Operand pointers for a walk over an elementwise result in contiguous segments of whole rows, or, where
+/// nothing but numbers is broadcast, of any stretch. A broadcast operand is spread into a buffer as long as a
+/// segment, so the inner loop sees plain arrays; narrow rows are taken many at a time.
 template <class T, int N>
 class Walk {
  public:
@@ -89,60 +89,64 @@ class Walk {
 
   Walk(Shape y, const std::array<Shape, N>& shapes, const std::array<const T*, N>& x, int begin, int end,
        Arena& arena)
-      : cols_(y.cols), begin_(begin), x_(x) {
-    flat_ = true;
+      : cols_(y.cols), x_(x) {
+    bool flat = true;
     for (int i = 0; i < N; ++i) {
-      const bool row_shared = shapes[i].rows == 1 && y.rows > 1,
-                 col_shared = shapes[i].cols == 1 && y.cols > 1;
-      form_[i] = row_shared && (col_shared || y.cols == 1) ? number
-                 : !row_shared && !col_shared              ? own
-                 : row_shared                              ? shared_row
-                                                           : column;
-      if (shapes[i] == Shape{1, 1} && !(y == Shape{1, 1})) form_[i] = number;
-      if (form_[i] == shared_row || form_[i] == column) flat_ = false;
+      const bool down = shapes[i].rows == 1 && y.rows > 1, across = shapes[i].cols == 1 && y.cols > 1;
+      form_[i] = (down && (across || y.cols == 1)) || (across && y.rows == 1) ? number
+                 : down                                                       ? shared_row
+                 : across                                                     ? column
+                                                                              : own;
+      if (form_[i] == own) x_[i] += static_cast<std::size_t>(begin) * static_cast<std::size_t>(cols_);
+      if (form_[i] == column) x_[i] += begin;
+      flat = flat && form_[i] != shared_row && form_[i] != column;
     }
-    total_ = static_cast<std::size_t>(end - begin) * static_cast<std::size_t>(y.cols);
-    length_ = flat_ ? static_cast<int>(std::min<std::size_t>(total_, stretch)) : y.cols;
-    segments_ = total_ == 0 ? 0 : flat_ ? static_cast<int>((total_ + stretch - 1) / stretch) : end - begin;
-    for (int i = 0; i < N; ++i)
-      if (form_[i] == number || form_[i] == column) {
-        buffer_[i] = arena.allocate<T>(static_cast<std::size_t>(length_));
-        if (form_[i] == number) std::fill_n(buffer_[i], length_, x[i][0]);
-      }
+    total_ = static_cast<std::size_t>(end - begin) * static_cast<std::size_t>(cols_);
+    rows_ = flat ? 0 : std::clamp(stretch / std::max(1, cols_), 1, std::max(1, end - begin));
+    length_ = flat ? static_cast<int>(std::min<std::size_t>(total_, stretch)) : rows_ * cols_;
+    for (int i = 0; i < N; ++i) {
+      if (form_[i] == own || (form_[i] == shared_row && rows_ == 1)) continue;
+      buffer_[i] = arena.allocate<T>(static_cast<std::size_t>(length_));
+      if (form_[i] == number) std::fill_n(buffer_[i], length_, x_[i][0]);
+      if (form_[i] == shared_row)
+        for (int r = 0; r < rows_; ++r) std::copy_n(x_[i], cols_, buffer_[i] + r * cols_);
+    }
   }
 
-  int segments() const { return segments_; }
+  int segments() const {
+    return length_ == 0 ? 0
+                        : static_cast<int>((total_ + static_cast<std::size_t>(length_) - 1) /
+                                           static_cast<std::size_t>(length_));
+  }
   /// Where segment s begins, counted from row `begin`, and how long it is.
-  std::size_t start(int s) const {
-    return static_cast<std::size_t>(s) * static_cast<std::size_t>(flat_ ? stretch : cols_);
-  }
+  std::size_t start(int s) const { return static_cast<std::size_t>(s) * static_cast<std::size_t>(length_); }
   int size(int s) const {
-    return flat_ ? static_cast<int>(std::min<std::size_t>(stretch, total_ - start(s))) : cols_;
+    return static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(length_), total_ - start(s)));
   }
+  /// The longest segment.
+  int length() const { return length_; }
+
   /// Operand i along segment s.
   const T* operator()(int i, int s) const {
-    switch (form_[i]) {
-      case own:
-        return x_[i] + static_cast<std::size_t>(begin_) * static_cast<std::size_t>(cols_) + start(s);
-      case shared_row:
-        return x_[i];
-      case column:
-        std::fill_n(buffer_[i], cols_, x_[i][begin_ + s]);
-        return buffer_[i];
-      default:
-        return buffer_[i];
+    if (form_[i] == own) return x_[i] + start(s);
+    if (form_[i] == column) {
+      const T* from = x_[i] + static_cast<std::size_t>(s) * static_cast<std::size_t>(rows_);
+      const int rows = size(s) / cols_;
+      for (int r = 0; r < rows; ++r)
+        for (int j = 0; j < cols_; ++j) buffer_[i][r * cols_ + j] = from[r];
     }
+    return buffer_[i] ? buffer_[i] : x_[i];
   }
 
  private:
   enum Form { own, shared_row, column, number };
-  int cols_, begin_;
+  int cols_;
+  int rows_;  // of a segment; 0 where segments are stretches
   std::array<const T*, N> x_;
   std::array<Form, N> form_{};
   std::array<T*, N> buffer_{};
-  bool flat_;
   std::size_t total_;
-  int length_, segments_;
+  int length_;
 };
 
 template <class D, class T>
@@ -171,7 +175,7 @@ struct Elementwise {
   }
 
   template <int i>
-  static void pullback_of(const Frame<T>& f, int begin, int end, const T* g, T* out) {
+  static void pullback_of(const Frame<T>& f, int begin, int end, const T* g, T* out, bool accumulate) {
     const Shape y = f.y->shape, x = f.x[i]->shape;
     const auto mark = f.arena->mark();
     std::array<Shape, N> shapes;
@@ -180,9 +184,9 @@ struct Elementwise {
     const Walk<T, N> walk(y, shapes, values, begin, end, *f.arena);
     const std::size_t first = static_cast<std::size_t>(begin) * static_cast<std::size_t>(y.cols);
     const bool same = x == y;
-    T* part =
-        same ? nullptr
-             : f.arena->template allocate<T>(static_cast<std::size_t>(std::max(y.cols, Walk<T, N>::stretch)));
+    T* part = same ? nullptr : f.arena->template allocate<T>(static_cast<std::size_t>(walk.length()));
+    if (!same && !accumulate)
+      std::fill_n(out, x.rows == y.rows ? Shape{end - begin, x.cols}.size() : x.size(), T(0));
     for (int s = 0; s < walk.segments(); ++s) {
       const std::size_t at = walk.start(s);
       const int n = walk.size(s);
@@ -199,34 +203,35 @@ struct Elementwise {
           for (int j = 0; j < n; ++j) put(j, rule<D, i>(gs[j], ys[j], a[j], b[j], c[j]));
         }
       };
-      if (same) {
-        T* o = out + at;
+      T* o = same ? out + at : part;
+      if (same && accumulate)
         each([o](int j, auto v) { o[j] += static_cast<T>(v); });
-        continue;
-      }
-      each([part](int j, auto v) { part[j] = static_cast<T>(v); });
-      fold(part, n, at, y.cols, x, out);
+      else
+        each([o](int j, auto v) { o[j] = static_cast<T>(v); });
+      if (!same) fold(part, n, at, y.cols, x, out);
     }
     f.arena->rewind(mark);
   }
 
   /// Adds a segment of a full cotangent to that of a broadcast operand of shape x.
   static void fold(const T* part, int n, std::size_t at, int cols, Shape x, T* out) {
-    if (x == Shape{1, 1}) {
+    if (x.cols == 1 && (x.rows == 1 || cols == 1)) {
       out[0] += sum(part, n);
-    } else if (x.cols == 1) {  // a column: the segment is a row
-      out[at / static_cast<std::size_t>(cols)] += sum(part, n);
+    } else if (x.cols == 1) {  // a column: the segment is whole rows
+      T* to = out + at / static_cast<std::size_t>(cols);
+      for (int r = 0; r < n / cols; ++r) to[r] += sum(part + r * cols, cols);
     } else {  // one row, shared
-      for (int j = 0; j < n; ++j) out[j] += part[j];
+      for (int r = 0; r < n / cols; ++r)
+        for (int j = 0; j < cols; ++j) out[j] += part[r * cols + j];
     }
   }
 
-  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out) {
-    if (i == 0) pullback_of<0>(f, begin, end, g, out);
+  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out, bool accumulate) {
+    if (i == 0) pullback_of<0>(f, begin, end, g, out, accumulate);
     if constexpr (N > 1)
-      if (i == 1) pullback_of<1>(f, begin, end, g, out);
+      if (i == 1) pullback_of<1>(f, begin, end, g, out, accumulate);
     if constexpr (N > 2)
-      if (i == 2) pullback_of<2>(f, begin, end, g, out);
+      if (i == 2) pullback_of<2>(f, begin, end, g, out, accumulate);
   }
 
   template <int i>
@@ -306,7 +311,7 @@ struct Matmul {
                                       : P == Product::tn ? "matmul_tn"
                                                          : "matmul_nt";
 
-  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out) {
+  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out, bool accumulate) {
     const ProductRule r = product_rule(P, i);
     const Node<T>& other = *f.x[1 - i];
     const int cols = f.y->shape.cols;
@@ -316,9 +321,9 @@ struct Matmul {
     const Shape other_shape = by_rows ? Shape{end - begin, other.shape.cols} : other.shape;
     const T* other_value = by_rows ? other.value + Shape{begin, other.shape.cols}.size() : other.value;
     if (r.g_first)
-      multiply(r.product, g_shape, g, other_shape, other_value, T(1), out);
+      multiply(r.product, g_shape, g, other_shape, other_value, T(accumulate), out);
     else
-      multiply(r.product, other_shape, other_value, g_shape, g, T(1), out);
+      multiply(r.product, other_shape, other_value, g_shape, g, T(accumulate), out);
   }
 
   static Var<T> pullback_graph(Var<T>, const std::array<Var<T>, 3>& x, int i, Var<T> g) {
@@ -337,9 +342,10 @@ struct Matmul {
 /// x W + b; the bias is prefilled and the product accumulates onto it.
 template <class T>
 struct Linear {
-  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out) {
-    if (i < 2) return Matmul<Product::nn, T>::pullback(f, i, begin, end, g, out);
+  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out, bool accumulate) {
+    if (i < 2) return Matmul<Product::nn, T>::pullback(f, i, begin, end, g, out, accumulate);
     const int cols = f.y->shape.cols;
+    if (!accumulate) std::fill_n(out, cols, T(0));
     for (int r = 0; r < end - begin; ++r)
       for (int j = 0; j < cols; ++j)
         out[j] += g[static_cast<std::size_t>(r) * static_cast<std::size_t>(cols) + j];
@@ -460,11 +466,13 @@ Var<T> record_map(Var<T> x, const int* index, Shape y_shape);
 
 template <class M, class T>
 struct LinearMap {
-  static void pullback(const Frame<T>& f, int, int begin, int end, const T* g, T* out) {
+  static void pullback(const Frame<T>& f, int, int begin, int end, const T* g, T* out, bool accumulate) {
     const Shape x = f.x[0]->shape, y = f.y->shape;
     const bool own = M::own_rows(x, y);
     const int* index = f.y->index ? f.y->index + begin : nullptr;
-    M::adjoint::apply(Shape{end - begin, y.cols}, g, index, own ? Shape{end - begin, x.cols} : x, out);
+    const Shape to = own ? Shape{end - begin, x.cols} : x;
+    if (!accumulate) std::fill_n(out, to.size(), T(0));
+    M::adjoint::apply(Shape{end - begin, y.cols}, g, index, to, out);
   }
   static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
     return record_map<typename M::adjoint>(g, y.node().index, x[0].shape());

@@ -79,6 +79,7 @@ Var<T> Tape<T>::leaf(const Array<T>& x, bool parameter, bool per_row) {
 template <class T>
 std::vector<Var<T>> Tape<T>::parameters(const std::vector<Array<T>>& xs) {
   std::vector<Var<T>> out;
+  out.reserve(xs.size());
   for (const auto& x : xs) out.push_back(parameter(x));
   return out;
 }
@@ -172,8 +173,9 @@ void check_targets(const char* what, const Var<T>& y, const std::vector<Var<T>>&
 
 /// Which nodes up to y depend on one of xs.
 template <class T>
-std::vector<char> reached_from(const Record<T>& record, int y, const std::vector<Var<T>>& xs) {
-  std::vector<char> reached(static_cast<std::size_t>(y) + 1, 0);
+const std::vector<char>& reached_from(Record<T>& record, int y, const std::vector<Var<T>>& xs) {
+  auto& reached = record.reached;
+  reached.assign(static_cast<std::size_t>(y) + 1, 0);
   for (const auto& x : xs)
     if (x.index() <= y) reached[static_cast<std::size_t>(x.index())] = 1;
   for (std::size_t i = 0; i <= static_cast<std::size_t>(y); ++i) {
@@ -192,9 +194,21 @@ std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   expect(y.shape() == Shape{1, 1}, "grad: y must be a 1x1, got ", y.shape(), "; sum it first", at);
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
-  const auto reached = reached_from(record, y.index(), xs);
-  std::vector<T*> adjoint(reached.size(), nullptr);
-  adjoint.back() = record.arena.template allocate<T>(1);
+  const auto& reached = reached_from(record, y.index(), xs);
+  auto& adjoint = record.adjoint;
+  adjoint.assign(reached.size(), nullptr);
+  auto& room = record.room;  // where the adjoint of a node of xs is to stand: in the result
+  room.assign(reached.size(), nullptr);
+  std::vector<Array<T>> out;
+  out.reserve(xs.size());
+  for (const auto& x : xs) {
+    out.push_back(Array<T>::from_shape({static_cast<std::size_t>(x.rows()), static_cast<std::size_t>(x.cols())}));
+    if (const auto i = static_cast<std::size_t>(x.index()); i < room.size()) room[i] = out.back().data();
+  }
+  const auto place_for = [&](std::size_t i) {
+    return room[i] ? room[i] : record.arena.template allocate<T>(record.nodes[i].shape.size());
+  };
+  adjoint.back() = place_for(adjoint.size() - 1);
   *adjoint.back() = T(1);
   for (int i = y.index(); i >= 0; --i) {
     const T* g = adjoint[static_cast<std::size_t>(i)];
@@ -204,15 +218,18 @@ std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
     for (int k = 0; k < 3 && node.operand[static_cast<std::size_t>(k)] >= 0; ++k) {
       const auto x = static_cast<std::size_t>(node.operand[static_cast<std::size_t>(k)]);
       if (!reached[x]) continue;
-      if (adjoint[x] == nullptr) adjoint[x] = zeros_in<T>(record.arena, record.nodes[x].shape.size());
-      node.op->pullback(f, k, 0, node.shape.rows, g, adjoint[x]);
+      const bool accumulate = adjoint[x] != nullptr;
+      if (!accumulate) adjoint[x] = place_for(x);
+      node.op->pullback(f, k, 0, node.shape.rows, g, adjoint[x], accumulate);
     }
   }
-  std::vector<Array<T>> out;
-  for (const auto& x : xs) {
-    out.push_back(zeros<T>(x.rows(), x.cols()));
-    const auto i = static_cast<std::size_t>(x.index());
-    if (i < adjoint.size() && adjoint[i]) std::copy_n(adjoint[i], out.back().size(), out.back().data());
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    const auto i = static_cast<std::size_t>(xs[k].index());
+    const T* from = i < adjoint.size() ? adjoint[i] : nullptr;
+    if (from == nullptr)
+      out[k].fill(T(0));
+    else if (from != out[k].data())  // asked for twice
+      std::copy_n(from, out[k].size(), out[k].data());
   }
   record.arena.rewind(mark);
   return out;
@@ -223,7 +240,7 @@ std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_targets("grad_graph", y, xs, at);
   expect(y.shape() == Shape{1, 1}, "grad_graph: y must be a 1x1, got ", y.shape(), "; sum it first", at);
   Record<T>& record = *y.record();
-  const auto reached = reached_from(record, y.index(), xs);
+  const auto& reached = reached_from(record, y.index(), xs);
   std::vector<Var<T>> adjoint(reached.size());
   const auto number = [&](T value) { return Var<T>(&record, node_of(record, Operand<T>(value, at))); };
   adjoint.back() = number(T(1));
@@ -265,7 +282,7 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
          "grouped_grad: offset must rise from 0 to ", n, at);
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
-  const auto reached = reached_from(record, y.index(), xs);
+  const auto& reached = reached_from(record, y.index(), xs);
 
   // A node of the samples has one adjoint, of unit weight, for rows do not mix; a node of the parameters
   // alone has one for each group and weighting, one after another.
@@ -290,13 +307,16 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
       if (!reached[x]) continue;
       const Node<T>& operand = record.nodes[x];
       const std::size_t size = operand.shape.size();
-      if (adjoint[x] == nullptr)
-        adjoint[x] =
-            zeros_in<T>(record.arena, operand.per_row ? size : size * static_cast<std::size_t>(stack));
+      // What the samples share collects one group after another, from zero; what has one writer is written.
+      const bool crosses = node.per_row && !operand.per_row, accumulate = crosses || adjoint[x] != nullptr;
+      if (adjoint[x] == nullptr) {
+        const std::size_t room = operand.per_row ? size : size * static_cast<std::size_t>(stack);
+        adjoint[x] = crosses ? zeros_in<T>(record.arena, room) : record.arena.template allocate<T>(room);
+      }
       if (!node.per_row) {
         for (int j = 0; j < stack; ++j)
           node.op->pullback(f, k, 0, node.shape.rows, g + node.shape.size() * static_cast<std::size_t>(j),
-                            adjoint[x] + size * static_cast<std::size_t>(j));
+                            adjoint[x] + size * static_cast<std::size_t>(j), accumulate);
         continue;
       }
       expect(node.shape.rows == n, node.op->name, ": mixes the rows of samples (", node.shape, " against ", n,
@@ -304,7 +324,7 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
       if (operand.per_row) {
         expect(node.op->own_rows(f, k), node.op->name, ": operand ", k,
                " mixes the rows of samples, which grouped gradients keep apart", at);
-        node.op->pullback(f, k, 0, n, g, adjoint[x]);
+        node.op->pullback(f, k, 0, n, g, adjoint[x], accumulate);
         continue;
       }
       expect(node.op->shared(f, k), node.op->name, ": a parameter of shape ", operand.shape, " meets ", n,
@@ -321,7 +341,7 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
             for (std::size_t c = 0; c < cols; ++c) to[c] = weight * from[c];
           }
           node.op->pullback(f, k, begin, end, weighted,
-                            adjoint[x] + size * static_cast<std::size_t>(group * K + w));
+                            adjoint[x] + size * static_cast<std::size_t>(group * K + w), accumulate);
         }
       }
     }

@@ -67,6 +67,8 @@ struct Node {
 template <class T>
 struct Record {
   std::vector<Node<T>> nodes;
+  std::vector<T*> adjoint, room;  // scratch of the backward passes, kept for the next
+  std::vector<char> reached;
   Arena arena;
   std::uint32_t generation = 0;
 };
@@ -226,10 +228,10 @@ struct Frame {
 template <class T>
 struct Op {
   const char* name;
-  /// Adds the cotangent of operand i due to rows [begin, end) of the result to `out`. g points at row
-  /// `begin`. out points at row `begin` too where the operand has a row for each row of the result, and at
-  /// its first row elsewhere.
-  void (*pullback)(const Frame<T>&, int i, int begin, int end, const T* g, T* out);
+  /// Writes the cotangent of operand i due to rows [begin, end) of the result to `out`, or adds it. g points at row
+  /// `begin`. out points at row `begin` too where the operand has a row for each row of the result, and at its first row
+  /// elsewhere.
+  void (*pullback)(const Frame<T>&, int i, int begin, int end, const T* g, T* out, bool accumulate);
   /// The cotangent of operand i, of its shape, recorded.
   Var<T> (*pullback_graph)(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g);
   /// Row r of the result depends on row r of operand i alone.

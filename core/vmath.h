@@ -1,6 +1,6 @@
-// exp, log, tanh as branch-free polynomials that the compiler vectorises: an element gets the same bits in a
-// vector lane, in a loop's tail and alone, because every fused multiply-add is written and no other is
-// allowed
+// exp, log, tanh, sine and cosine as branch-free polynomials that the compiler vectorises: an element gets
+// the same bits in a vector lane, in a loop's tail and alone, because every fused multiply-add is written and
+// no other is allowed
 // (-ffp-contract=off). Errors stay below 3 ulp; NaN in, NaN out; results below the smallest normal number are
 // zero.
 #pragma once
@@ -122,8 +122,67 @@ inline double log(double x) {
 
 inline float log(float x) { return static_cast<float>(log(static_cast<double>(x))); }
 
+template <class T>
+struct SinCos {
+  T sin, cos;
+};
+
+/// Sine and cosine together, within 0.6 ulp up to 2^30. NaN beyond 2^50, where neighbouring numbers are a
+/// quarter of a radian apart.
+inline SinCos<double> sin_cos(double x) {
+  const double shifter = 0x1.8p52;
+  const double t = std::fma(x, 0x1.45f306dc9c883p-1, shifter);
+  // x = n pi/2 + r + low, with pi/2 as the sum of three numbers; |r| <= pi/4, nearly
+  const double n = t - shifter;
+  const double r0 = std::fma(n, -0x1.921fb54442d18p+0, x);  // exact
+  const double w = n * 0x1.1a62633145c07p-54;
+  double r = r0 - w;
+  const double low =
+      std::fma(n, 0x1.f1976b7ed8fbcp-110, ((r0 - r) - w) - std::fma(n, 0x1.1a62633145c07p-54, -w));
+  r = std::abs(x) <= 0x1p50 ? r : std::numeric_limits<double>::quiet_NaN();
+  const double z = r * r, z_low = std::fma(r, r, -z);
+  double p = 1.58969099521155010221e-10;  // the minimax polynomials of fdlibm on [-pi/4, pi/4]
+  p = std::fma(p, z, -2.50507602534068634195e-08);
+  p = std::fma(p, z, 2.75573137070700676789e-06);
+  p = std::fma(p, z, -1.98412698298579493134e-04);
+  p = std::fma(p, z, 8.33333333332248946124e-03);
+  const double sixth = -1.66666666666666324348e-01;
+  const double v = z * r, v_low = std::fma(r, z_low, std::fma(z, r, -v));
+  const double u = v * sixth, u_low = std::fma(v_low, sixth, std::fma(v, sixth, -u));
+  const double s = r + u;
+  const double correction = ((r - s) + u) + std::fma(v * z, p, std::fma(-0.5 * z, low, low + u_low));
+  const double sine = std::copysign(s + correction, r);
+  double q = -1.13596475577881948265e-11;
+  q = std::fma(q, z, 2.08757232129817482790e-09);
+  q = std::fma(q, z, -2.75573143513906633035e-07);
+  q = std::fma(q, z, 2.48015872894767294178e-05);
+  q = std::fma(q, z, -1.38888888888741095749e-03);
+  q = std::fma(q, z, 4.16666666666666019037e-02);
+  const double c = std::fma(-0.5, z, 1.0);
+  const double cosine =
+      c + (std::fma(-0.5, z, 1.0 - c) + std::fma(z * z, q, std::fma(-r, low, -0.5 * z_low)));
+  const auto quadrant = std::bit_cast<std::uint64_t>(t);
+  const bool swap = (quadrant & 1) != 0;
+  const auto flip = [](double y, std::uint64_t sign) {
+    return std::bit_cast<double>(std::bit_cast<std::uint64_t>(y) ^ (sign & 2) << 62);
+  };
+  return {flip(swap ? cosine : sine, quadrant), flip(swap ? sine : cosine, quadrant + 1)};
+}
+
+/// The same of what has a sine and a cosine of its own.
+template <class T>
+SinCos<T> sin_cos(T x) {
+  return {sin(x), cos(x)};
+}
+
 inline double sqrt(double x) { return std::sqrt(x); }
 inline float sqrt(float x) { return std::sqrt(x); }
+
+/// x held within [low, high]; NaN in, NaN out.
+template <std::floating_point T>
+T clip(T x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
+  return x < low ? low : (x > high ? high : x);
+}
 
 /// 1 where a > b, else 0; and 1 where a <= b, else 0.
 template <std::floating_point T>
@@ -135,10 +194,14 @@ T less_equal(T a, std::type_identity_t<T> b) {
   return a <= b ? T(1) : T(0);
 }
 
-/// Sum of n numbers in eight interleaved lanes: an order of its own, always the same, and one the compiler
-/// vectorises.
+/// Sum of n numbers: in order below eight, else in eight interleaved lanes, which the compiler vectorises.
 template <class T>
 T sum(const T* x, int n) {
+  if (n < 8) {
+    T total = 0;
+    for (int i = 0; i < n; ++i) total += x[i];
+    return total;
+  }
   T lane[8] = {};
   int i = 0;
   for (; i + 8 <= n; i += 8)

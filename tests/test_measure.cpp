@@ -188,6 +188,13 @@ TEST(Measure, UntilRseStopsWhereItShould) {
   const auto q = quantities(m, rungs, {{}}, 0, 0);
   EXPECT_LE(q[0].sampled.se / q[0].sampled.value, 0.02);
   EXPECT_GT(m.trajectories, 100);
+  const Measured straight = measure(world, choice.policy, choice.theta, rungs, nullptr, constants,
+                                    {.trajectories = 128, .seed = 6});
+  const Measured stopped = measure(world, choice.policy, choice.theta, rungs, nullptr, constants,
+                                   {.trajectories = 100, .seed = 6, .until_rse = 0.9});
+  EXPECT_EQ(stopped.trajectories, 128);  // whole batches of 32
+  EXPECT_NEAR(quantities(stopped, rungs, {{}}, 0, 0)[0].sampled.value,
+              quantities(straight, rungs, {{}}, 0, 0)[0].sampled.value, 1e-12);
 }
 
 TEST(Measure, LearnedTableCriticApproachesTheExactOne) {

@@ -21,7 +21,7 @@ inline void returns_to_go(std::span<const double> r, double gamma, std::span<dou
   for (std::size_t t = r.size(); t-- > 0;) G[t] = next = r[t] + gamma * next;
 }
 
-/// delta_t = r_t + gamma V_{t+1}(s_{t+1}) - V_t(s_t) (Schulman et al. 2016, eq. 9).
+/// delta_t = r_t + gamma V_{t+1}(s_{t+1}) - V_t(s_t) (Schulman et al. 2016, section 3).
 inline void td_errors(std::span<const double> r, std::span<const double> v, std::span<const double> next_v,
                       double gamma, std::span<double> delta) {
   for (std::size_t t = 0; t < r.size(); ++t) delta[t] = r[t] + gamma * next_v[t] - v[t];

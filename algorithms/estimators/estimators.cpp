@@ -99,7 +99,7 @@ Estimator reinforce_per_parameter() {
 
 Estimator reward_to_go() {
   return {.equation = "g = sum_t gamma^t z_t G_t,  G_t = sum_{k>=t} gamma^(k-t) r_k",
-          .source = "Sutton et al. 1999, theorem 1; Baxter & Bartlett 2001 (GPOMDP)",
+          .source = "Sutton et al. 2000, theorem 1; Baxter & Bartlett 2001 (GPOMDP)",
           .weights = togo};
 }
 
@@ -139,7 +139,7 @@ Estimator td() {
 
 Estimator n_step(int K) {
   return {.equation = "g = sum_t gamma^t z_t sum_{i<K} gamma^i delta_{t+i}",
-          .source = "Mnih et al. 2016, section 4 (A3C's advantage)",
+          .source = "Mnih et al. 2016, section 4 (A3C's advantage); Schulman et al. 2016, eq. 14",
           .needs_critic = true,
           .weights = [K](const Trajectories& b, const Constants& c) {
             return of_td_errors(b, c, [&](std::span<double> delta) { nstep(delta, c.gamma, K); });
@@ -158,6 +158,7 @@ Estimator generalised_advantage(double lambda) {
 /// The discount stays outside the clip, which compares rho A with a clipped rho A of the same sign.
 Estimator clipped_surrogate(double epsilon) {
   Estimator e = generalised_advantage(0.95);
+  e.where = std::source_location::current();
   e.equation =
       "g = grad sum_t gamma^t min(rho_t A_t, clip(rho_t, 1-eps, 1+eps) A_t),  rho = pi/mu,  A = gae:0.95";
   e.source = "Schulman et al. 2017, eq. 7";

@@ -258,7 +258,9 @@ Measured measure(const World& world, const SoftmaxPolicy& policy, const Paramete
     }
   };
 
-  long done = 0, total = options.trajectories;
+  // Rounds that may go on are of whole batches, so that the next begins with one.
+  const auto whole = [&](long n) { return (n + options.cosine_batch - 1) / options.cosine_batch * options.cosine_batch; };
+  long done = 0, total = options.until_rse ? whole(options.trajectories) : options.trajectories;
   for (;;) {
     expect(total <= std::numeric_limits<int>::max(), "cannot measure ", total, " trajectories: at most ",
            std::numeric_limits<int>::max());
@@ -280,7 +282,6 @@ Measured measure(const World& world, const SoftmaxPolicy& policy, const Paramete
     }
     if (worst <= *options.until_rse) return measured;
     total *= 2;
-    total += (size - total % size) % size;  // whole shards, so that the next round begins with one
   }
 }
 
