@@ -9,11 +9,13 @@
 // Below this: Tape and Var (tape.h), the operations (ops.h), composites (functions.h).
 #pragma once
 
+#include <algorithm>
 #include <utility>
 
 #include "autograd/functions.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
+#include "core/parallel.h"
 
 namespace lowvar {
 
@@ -35,6 +37,36 @@ ValueAndGrad<T> value_and_grad(F&& f, const std::vector<Array<T>>& x) {
 template <class F, class T>
 std::vector<Array<T>> grad(F&& f, const std::vector<Array<T>>& x) {
   return value_and_grad(f, x).grad;
+}
+
+/// f(x) and df/dx for a loss that is a sum over samples, evaluated in shards of `shard` rows: f(tape, x,
+/// begin, end) is the sum over rows [begin, end) of the `rows`. Each shard's whole graph runs on one thread
+/// and stays in its cache; the parts are added in the order of the shards, so the number of threads changes
+/// no bit, and the size of a shard does.
+template <class F, class T>
+ValueAndGrad<T> sharded_value_and_grad(F&& f, const std::vector<Array<T>>& x, int rows, int shard = 256) {
+  ValueAndGrad<T> total{};
+  const auto part_of = [&](int i) {
+    Tape<T> tape;
+    const auto parameters = tape.parameters(x);
+    const Var<T> y = f(tape, parameters, i * shard, std::min(rows, (i + 1) * shard));
+    return ValueAndGrad<T>{y.item(), grad(y, parameters)};
+  };
+  ordered_reduce((rows + shard - 1) / shard, part_of, [&](int i, ValueAndGrad<T> part) {
+    if (i == 0) {
+      total = std::move(part);
+      return;
+    }
+    total.value += part.value;
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      T* sum = total.grad[k].data();
+      const T* add = part.grad[k].data();
+      for (std::size_t j = 0; j < x[k].size(); ++j) sum[j] += add[j];
+    }
+  });
+  if (rows == 0)
+    for (const auto& each : x) total.grad.push_back(zeros_like(each));
+  return total;
 }
 
 /// The Hessian of f at x times v.

@@ -142,26 +142,31 @@ std::vector<OpEntry<T>> matrix_entries() {
       {"matmul",
        false,
        {d, d},
+       {},
        {{{3, 4}, {4, 2}}, {{1, 4}, {4, 1}}},
        [](X x) { return matmul(x[0].var, x[1].var); }},
       {"matmul_tn",
        false,
        {d, d},
+       {},
        {{{4, 3}, {4, 2}}, {{1, 3}, {1, 2}}},
        [](X x) { return matmul_tn(x[0].var, x[1].var); }},
       {"matmul_nt",
        false,
        {d, d},
+       {},
        {{{3, 4}, {2, 4}}, {{1, 4}, {1, 4}}},
        [](X x) { return matmul_nt(x[0].var, x[1].var); }},
       {"linear",
        false,
        {d, d, d},
+       {},
        {{{3, 4}, {4, 2}, {1, 2}}, {{1, 1}, {1, 1}, {1, 1}}},
        [](X x) { return linear(x[0].var, x[1].var, x[2].var); }},
       {"sum_to",
        false,
        {d},
+       {},
        {{{3, 4}}, {{3, 1}}, {{1, 1}}},
        [](X x) {
          return sum_to(x[0].var, {1, x[0].var.cols()});
@@ -169,6 +174,7 @@ std::vector<OpEntry<T>> matrix_entries() {
       {"sum_to",
        false,
        {d},
+       {},
        {{{3, 4}}, {{1, 4}}},
        [](X x) {
          return sum_to(x[0].var, {x[0].var.rows(), 1});
@@ -176,6 +182,7 @@ std::vector<OpEntry<T>> matrix_entries() {
       {"sum_to",
        false,
        {d},
+       {},
        {{{3, 4}}},
        [](X x) {
          return sum_to(x[0].var, {1, 1});
@@ -183,14 +190,15 @@ std::vector<OpEntry<T>> matrix_entries() {
       {"broadcast_to",
        false,
        {d},
+       {},
        {{{3, 1}}, {{1, 4}}, {{1, 1}}, {{3, 4}}},
        [](X x) {
          return broadcast_to(x[0].var, {3, 4});
        }},
-      {"pick", false, {d}, {{{3, 4}}}, [](X x) { return pick(x[0].var, picked); }},
-      {"place", false, {d}, {{{3, 1}}}, [](X x) { return place(x[0].var, picked, 4); }},
-      {"gather", false, {d}, {{{3, 2}}}, [](X x) { return gather(x[0].var, gathered); }},
-      {"scatter_add", false, {d}, {{{5, 2}}}, [](X x) { return scatter_add(x[0].var, gathered, 3); }},
+      {"pick", false, {d}, {}, {{{3, 4}}}, [](X x) { return pick(x[0].var, picked); }},
+      {"place", false, {d}, {}, {{{3, 1}}}, [](X x) { return place(x[0].var, picked, 4); }},
+      {"gather", false, {d}, {}, {{{3, 2}}}, [](X x) { return gather(x[0].var, gathered); }},
+      {"scatter_add", false, {d}, {}, {{{5, 2}}}, [](X x) { return scatter_add(x[0].var, gathered, 3); }},
   };
 }
 

@@ -16,7 +16,11 @@ namespace lowvar {
 /// Where an operand is sampled in the gradient tests, at a distance from kinks.
 struct Domain {
   double low = -2, high = 2;
+  bool binary = false;  // one of the two, nothing between
 };
+
+// Functions of two operands take the second as a template: xtensor has functions of the same names that would
+// otherwise fit an Array better.
 
 /// Records Definition applied to the operands; compiled in ops.cpp for the list below.
 template <class Definition, class T>
@@ -108,6 +112,97 @@ Var<T> relu(Var<T> x, At at = At::current()) {
   return record<Relu>(Operand<T>(x, at));
 }
 
+struct Log1p {
+  static constexpr const char* name = "log1p";
+  static constexpr Domain domain[] = {{-0.5, 2}};
+  static auto value(auto x) { return log1p(x); }
+  static auto rule(auto g, auto, auto x) { return g / (1 + x); }
+};
+template <class T>
+Var<T> log1p(Var<T> x, At at = At::current()) {
+  return record<Log1p>(Operand<T>(x, at));
+}
+
+struct Expm1 {
+  static constexpr const char* name = "expm1";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return expm1(x); }
+  static auto rule(auto g, auto y, auto) { return g * (y + 1); }
+};
+template <class T>
+Var<T> expm1(Var<T> x, At at = At::current()) {
+  return record<Expm1>(Operand<T>(x, at));
+}
+
+/// 1 / (1 + e^-x).
+struct Sigmoid {
+  static constexpr const char* name = "sigmoid";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return 1 / (1 + exp(-x)); }
+  static auto rule(auto g, auto y, auto) { return g * y * (1 - y); }
+};
+template <class T>
+Var<T> sigmoid(Var<T> x, At at = At::current()) {
+  return record<Sigmoid>(Operand<T>(x, at));
+}
+
+struct Sin {
+  static constexpr const char* name = "sin";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return sin(x); }
+  static auto rule(auto g, auto, auto x) { return g * cos(x); }
+};
+template <class T>
+Var<T> sin(Var<T> x, At at = At::current()) {
+  return record<Sin>(Operand<T>(x, at));
+}
+
+struct Cos {
+  static constexpr const char* name = "cos";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return cos(x); }
+  static auto rule(auto g, auto, auto x) { return -g * sin(x); }
+};
+template <class T>
+Var<T> cos(Var<T> x, At at = At::current()) {
+  return record<Cos>(Operand<T>(x, at));
+}
+
+struct Atan {
+  static constexpr const char* name = "atan";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return atan(x); }
+  static auto rule(auto g, auto, auto x) { return g / (1 + x * x); }
+};
+template <class T>
+Var<T> atan(Var<T> x, At at = At::current()) {
+  return record<Atan>(Operand<T>(x, at));
+}
+
+/// |x|; the derivative at 0 is 0.
+struct Abs {
+  static constexpr const char* name = "abs";
+  static constexpr Domain domain[] = {{0.1, 2}};
+  static auto value(auto x) { return abs(x); }
+  static auto rule(auto g, auto, auto x) { return g * (greater(x, 0) - greater(-x, 0)); }
+};
+template <class T>
+Var<T> abs(Var<T> x, At at = At::current()) {
+  return record<Abs>(Operand<T>(x, at));
+}
+
+/// x above 0, e^x - 1 below; the derivative at 0 is 1.
+struct Elu {
+  static constexpr const char* name = "elu";
+  static constexpr Domain domain[] = {{0.1, 2}};
+  static auto value(auto x) { return x > 0 ? x : expm1(x); }
+  static auto rule(auto g, auto y, auto x) { return g * (1 + less_equal(x, 0) * y); }
+};
+template <class T>
+Var<T> elu(Var<T> x, At at = At::current()) {
+  return record<Elu>(Operand<T>(x, at));
+}
+
 // ---- Two operands ----
 
 struct Add {
@@ -158,6 +253,19 @@ Var<T> divide(const Operand<T>& a, const Operand<T>& b) {
   return record<Divide>(a, b);
 }
 
+/// a to the power b, for a > 0.
+struct Pow {
+  static constexpr const char* name = "pow";
+  static constexpr Domain domain[] = {{0.5, 2}, {}};
+  static auto value(auto a, auto b) { return pow(a, b); }
+  static auto rule_a(auto g, auto, auto a, auto b) { return g * b * pow(a, b - 1); }
+  static auto rule_b(auto g, auto y, auto a, auto) { return g * y * log(a); }
+};
+template <class T, OperandOf<T> B>
+Var<T> pow(Var<T> a, B&& b, At at = At::current()) {
+  return record<Pow>(Operand<T>(a, at), Operand<T>(b, at));
+}
+
 /// The smaller; where both are equal the derivative goes to a.
 struct Minimum {
   static constexpr const char* name = "minimum";
@@ -166,9 +274,9 @@ struct Minimum {
   static auto rule_a(auto g, auto, auto a, auto b) { return g * less_equal(a, b); }
   static auto rule_b(auto g, auto, auto a, auto b) { return g * greater(a, b); }
 };
-template <class T>
-Var<T> minimum(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::current()) {
-  return record<Minimum>(Operand<T>(a, at), b);
+template <class T, OperandOf<T> B>
+Var<T> minimum(Var<T> a, B&& b, At at = At::current()) {
+  return record<Minimum>(Operand<T>(a, at), Operand<T>(b, at));
 }
 
 /// The larger; where both are equal the derivative goes to a.
@@ -179,9 +287,9 @@ struct Maximum {
   static auto rule_a(auto g, auto, auto a, auto b) { return g * (1 - greater(b, a)); }
   static auto rule_b(auto g, auto, auto a, auto b) { return g * greater(b, a); }
 };
-template <class T>
-Var<T> maximum(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::current()) {
-  return record<Maximum>(Operand<T>(a, at), b);
+template <class T, OperandOf<T> B>
+Var<T> maximum(Var<T> a, B&& b, At at = At::current()) {
+  return record<Maximum>(Operand<T>(a, at), Operand<T>(b, at));
 }
 
 /// 1 where a > b, else 0. Piecewise constant: carries no gradient.
@@ -191,9 +299,9 @@ struct Greater {
   static constexpr Domain domain[] = {{}, {}};
   static auto value(auto a, auto b) { return greater(a, b); }
 };
-template <class T>
-Var<T> greater(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::current()) {
-  return record<Greater>(Operand<T>(a, at), b);
+template <class T, OperandOf<T> B>
+Var<T> greater(Var<T> a, B&& b, At at = At::current()) {
+  return record<Greater>(Operand<T>(a, at), Operand<T>(b, at));
 }
 
 /// 1 where a <= b, else 0. Piecewise constant: carries no gradient.
@@ -203,9 +311,9 @@ struct LessEqual {
   static constexpr Domain domain[] = {{}, {}};
   static auto value(auto a, auto b) { return less_equal(a, b); }
 };
-template <class T>
-Var<T> less_equal(Var<T> a, const std::type_identity_t<Operand<T>>& b, At at = At::current()) {
-  return record<LessEqual>(Operand<T>(a, at), b);
+template <class T, OperandOf<T> B>
+Var<T> less_equal(Var<T> a, B&& b, At at = At::current()) {
+  return record<LessEqual>(Operand<T>(a, at), Operand<T>(b, at));
 }
 
 // ---- Three operands ----
@@ -220,10 +328,22 @@ struct Clip {
     return g * less_equal(low, x) * less_equal(x, high);
   }
 };
-template <class T>
-Var<T> clip(Var<T> x, const std::type_identity_t<Operand<T>>& low,
-            const std::type_identity_t<Operand<T>>& high, At at = At::current()) {
-  return record<Clip>(Operand<T>(x, at), low, high);
+template <class T, OperandOf<T> L, OperandOf<T> H>
+Var<T> clip(Var<T> x, L&& low, H&& high, At at = At::current()) {
+  return record<Clip>(Operand<T>(x, at), Operand<T>(low, at), Operand<T>(high, at));
+}
+
+/// a where mask is 1, b where it is 0. The mask, a comparison's result, carries no gradient.
+struct Where {
+  static constexpr const char* name = "where";
+  static constexpr Domain domain[] = {{0, 1, true}, {}, {}};
+  static auto value(auto mask, auto a, auto b) { return mask != 0 ? a : b; }
+  static auto rule_b(auto g, auto, auto mask, auto, auto) { return g * mask; }
+  static auto rule_c(auto g, auto, auto mask, auto, auto) { return g * (1 - mask); }
+};
+template <class T, OperandOf<T> A, OperandOf<T> B>
+Var<T> where(Var<T> mask, A&& a, B&& b, At at = At::current()) {
+  return record<Where>(Operand<T>(mask, at), Operand<T>(a, at), Operand<T>(b, at));
 }
 
 // ---- Matrices. Their rules are each other (primitive.h), so they too are written once. ----
@@ -266,8 +386,9 @@ Var<T> scatter_add(Var<T> x, std::span<const int> index, int rows, At at = At::c
 template <class... Definitions>
 struct List {};
 
-using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Add, Subtract, Multiply, Divide,
-                            Minimum, Maximum, Greater, LessEqual, Clip>;
+using ElementwiseOps =
+    List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, Expm1, Sigmoid, Sin, Cos, Atan, Abs, Elu, Add,
+         Subtract, Multiply, Divide, Pow, Minimum, Maximum, Greater, LessEqual, Clip, Where>;
 
 /// An operation as the tests see it: how to call it, and on what.
 template <class T>
@@ -275,6 +396,7 @@ struct OpEntry {
   const char* name;
   bool piecewise_constant;
   std::vector<Domain> domain;              // of each operand
+  std::vector<int> without_rule;           // operands that no derivative is defined for
   std::vector<std::vector<Shape>> shapes;  // of the operands: every broadcast pattern, every edge
   Var<T> (*apply)(std::span<const Operand<T>>);
 };

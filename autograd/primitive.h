@@ -62,6 +62,21 @@ constexpr bool piecewise_constant = requires {
   D::piecewise_constant;
 };
 
+/// Whether there is a rule for operand i.
+template <class D, int i>
+constexpr bool has_rule = [](double x) {
+  if constexpr (arity<D> == 1) return requires {
+      D::rule(x, x, x);
+    };
+  else if constexpr (arity<D> == 2)
+    return i == 0 ? requires { D::rule_a(x, x, x, x); } : requires { D::rule_b(x, x, x, x); };
+  else return i == 0 ? requires {
+    D::rule_a(x, x, x, x, x);
+  }
+           : i == 1 ? requires { D::rule_b(x, x, x, x, x); }
+                    : requires { D::rule_c(x, x, x, x, x); };
+}(0);
+
 /// The derivative rule for operand i, on numbers or on Vars.
 template <class D, int i, class G, class Y, class... X>
 auto rule(const G& g, const Y& y, const X&... x) {
@@ -305,6 +320,18 @@ Var<T> product(Product product, Var<T> a, Var<T> b, At at) {
                                   : matmul_nt(a, b, at);
 }
 
+/// out [m x n] (+)= a b'.
+template <class T>
+void outer(const T* a, int m, const T* b, int n, T* out, bool accumulate) {
+  for (int i = 0; i < m; ++i, out += n) {
+    const T scale = a[i];
+    if (accumulate)
+      for (int j = 0; j < n; ++j) out[j] = std::fma(scale, b[j], out[j]);
+    else
+      for (int j = 0; j < n; ++j) out[j] = scale * b[j];
+  }
+}
+
 template <Product P, class T>
 struct Matmul {
   static constexpr const char* name = P == Product::nn   ? "matmul"
@@ -320,6 +347,13 @@ struct Matmul {
     const Shape g_shape{end - begin, cols};
     const Shape other_shape = by_rows ? Shape{end - begin, other.shape.cols} : other.shape;
     const T* other_value = by_rows ? other.value + Shape{begin, other.shape.cols}.size() : other.value;
+    if (by_rows && end - begin == 1) {  // one sample: an outer product, a store for each entry
+      if (r.g_first)
+        outer(g, cols, other_value, other.shape.cols, out, accumulate);
+      else
+        outer(other_value, other.shape.cols, g, cols, out, accumulate);
+      return;
+    }
     if (r.g_first)
       multiply(r.product, g_shape, g, other_shape, other_value, T(accumulate), out);
     else
@@ -503,8 +537,8 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
     if (shapes[i].rows != 1) y_shape.rows = shapes[i].rows;
     if (shapes[i].cols != 1) y_shape.cols = shapes[i].cols;
   }
-  for (const Shape& x : shapes)
-    if ((x.rows != 1 && x.rows != y_shape.rows) || (x.cols != 1 && x.cols != y_shape.cols))
+  for (const Shape& each : shapes)
+    if ((each.rows != 1 && each.rows != y_shape.rows) || (each.cols != 1 && each.cols != y_shape.cols))
       throw Error(join(D::name, ": shapes ", operand_shapes<T>(record, nodes), " do not broadcast", where));
   T* y;
   Node<T>& node = append<T>(record, &Elementwise<D, T>::op, nodes, y_shape, &y);
@@ -531,8 +565,12 @@ inline std::vector<std::vector<Shape>> broadcast_patterns(int arity) {
 
 template <class D, class T>
 OpEntry<T> entry() {
-  return {D::name, piecewise_constant<D>, std::vector<Domain>(std::begin(D::domain), std::end(D::domain)),
-          broadcast_patterns(arity<D>), record_elementwise<D, T>};
+  OpEntry<T> out{D::name, piecewise_constant<D>,        {std::begin(D::domain), std::end(D::domain)},
+                 {},      broadcast_patterns(arity<D>), record_elementwise<D, T>};
+  const bool has[] = {has_rule<D, 0>, has_rule<D, 1>, has_rule<D, 2>};
+  for (int i = 0; i < arity<D>; ++i)
+    if (!has[i]) out.without_rule.push_back(i);
+  return out;
 }
 
 }  // namespace detail

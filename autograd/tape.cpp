@@ -66,14 +66,22 @@ Tape<T>::~Tape() {
 }
 
 template <class T>
-Var<T> Tape<T>::leaf(const Array<T>& x, bool parameter, bool per_row) {
+Var<T> Tape<T>::leaf(const T* x, Shape shape, bool parameter, bool per_row) {
   Node<T> node;
-  node.shape = lowvar::shape(x);
-  node.value = x.data();
+  node.shape = shape;
+  node.value = x;
   node.needs_gradient = parameter;
   node.per_row = per_row;
   record_->nodes.push_back(node);
   return {record_.get(), static_cast<int>(record_->nodes.size()) - 1};
+}
+
+template <class T>
+Var<T> Tape<T>::data(const Array<T>& x, int begin, int end) {
+  const Shape whole = lowvar::shape(x);
+  expect(0 <= begin && begin <= end && end <= whole.rows, "data: rows ", begin, " to ", end, " of ",
+         whole.rows);
+  return leaf(x.data() + Shape{begin, whole.cols}.size(), {end - begin, whole.cols}, false, true);
 }
 
 template <class T>
@@ -202,7 +210,8 @@ std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   std::vector<Array<T>> out;
   out.reserve(xs.size());
   for (const auto& x : xs) {
-    out.push_back(Array<T>::from_shape({static_cast<std::size_t>(x.rows()), static_cast<std::size_t>(x.cols())}));
+    out.push_back(
+        Array<T>::from_shape({static_cast<std::size_t>(x.rows()), static_cast<std::size_t>(x.cols())}));
     if (const auto i = static_cast<std::size_t>(x.index()); i < room.size()) room[i] = out.back().data();
   }
   const auto place_for = [&](std::size_t i) {
@@ -270,8 +279,8 @@ std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
 }
 
 template <class T>
-Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
-                      const Array<T>& weights, At at) {
+void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
+                       const Array<T>& weights, At at) {
   check_targets("grouped_grad", y, xs, at);
   const int n = y.rows(), K = shape(weights).cols, G = static_cast<int>(offset.size()) - 1;
   expect(y.cols() == 1 && y.node().per_row,
@@ -283,16 +292,29 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
   const auto& reached = reached_from(record, y.index(), xs);
-
-  // A node of the samples has one adjoint, of unit weight, for rows do not mix; a node of the parameters
-  // alone has one for each group and weighting, one after another.
   const int stack = G * K;
-  std::vector<T*> adjoint(reached.size(), nullptr);
+  std::size_t d = 0;
+  for (const auto& x : xs) d += x.shape().size();
+  expect(shape(out) == Shape{stack, static_cast<int>(d)}, "grouped_grad: the result is ",
+         Shape{stack, static_cast<int>(d)}, ", not ", shape(out), at);
+
+  // A node of the samples has one adjoint, of unit weight, for rows do not mix. A node of the parameters
+  // alone has one for each group and weighting, `stride` apart; those of xs stand in the result.
+  auto& adjoint = record.adjoint;
+  auto& room = record.room;
+  adjoint.assign(reached.size(), nullptr);
+  room.assign(reached.size(), nullptr);
+  std::size_t column = 0;
+  for (const auto& x : xs) {
+    expect(!x.node().per_row, "grouped_grad: x must be a parameter", at);
+    if (const auto i = static_cast<std::size_t>(x.index()); i < room.size()) room[i] = out.data() + column;
+    column += x.shape().size();
+  }
+  const auto stride = [&](std::size_t i) { return room[i] ? d : record.nodes[i].shape.size(); };
   adjoint.back() = record.arena.template allocate<T>(static_cast<std::size_t>(n));
   std::fill_n(adjoint.back(), n, T(1));
-  int widest = 0;
+  int widest = 0, longest = 0;
   for (const auto& node : record.nodes) widest = std::max(widest, node.shape.cols);
-  int longest = 0;
   for (int k = 0; k < G; ++k) longest = std::max(longest, offset[k + 1] - offset[k]);
   T* weighted = record.arena.template allocate<T>(Shape{longest, widest}.size());
 
@@ -306,17 +328,17 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
       const auto x = static_cast<std::size_t>(node.operand[static_cast<std::size_t>(k)]);
       if (!reached[x]) continue;
       const Node<T>& operand = record.nodes[x];
-      const std::size_t size = operand.shape.size();
-      // What the samples share collects one group after another, from zero; what has one writer is written.
-      const bool crosses = node.per_row && !operand.per_row, accumulate = crosses || adjoint[x] != nullptr;
-      if (adjoint[x] == nullptr) {
-        const std::size_t room = operand.per_row ? size : size * static_cast<std::size_t>(stack);
-        adjoint[x] = crosses ? zeros_in<T>(record.arena, room) : record.arena.template allocate<T>(room);
-      }
+      const std::size_t size = operand.shape.size(), apart = stride(x);
+      const bool accumulate = adjoint[x] != nullptr;
+      if (!accumulate)
+        adjoint[x] = room[x] ? room[x]
+                             : record.arena.template allocate<T>(
+                                   operand.per_row ? size : size * static_cast<std::size_t>(stack));
       if (!node.per_row) {
+        const std::size_t from = stride(static_cast<std::size_t>(i));
         for (int j = 0; j < stack; ++j)
-          node.op->pullback(f, k, 0, node.shape.rows, g + node.shape.size() * static_cast<std::size_t>(j),
-                            adjoint[x] + size * static_cast<std::size_t>(j), accumulate);
+          node.op->pullback(f, k, 0, node.shape.rows, g + from * static_cast<std::size_t>(j),
+                            adjoint[x] + apart * static_cast<std::size_t>(j), accumulate);
         continue;
       }
       expect(node.shape.rows == n, node.op->name, ": mixes the rows of samples (", node.shape, " against ", n,
@@ -332,36 +354,47 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
              "; grouped gradients know linear, matmul, gather and broadcasting of one row", at);
       for (int group = 0; group < G; ++group) {
         const int begin = offset[group], end = offset[group + 1];
-        if (begin == end) continue;
         for (int w = 0; w < K; ++w) {
+          T* to = adjoint[x] + apart * static_cast<std::size_t>(group * K + w);
+          if (begin == end && !accumulate) std::fill_n(to, size, T(0));
+          if (begin == end) continue;
           for (int r = begin; r < end; ++r) {
             const T weight = weights(r, w);
-            const T* from = g + static_cast<std::size_t>(r) * cols;
-            T* to = weighted + static_cast<std::size_t>(r - begin) * cols;
-            for (std::size_t c = 0; c < cols; ++c) to[c] = weight * from[c];
+            const T* row = g + static_cast<std::size_t>(r) * cols;
+            T* copy = weighted + static_cast<std::size_t>(r - begin) * cols;
+            for (std::size_t c = 0; c < cols; ++c) copy[c] = weight * row[c];
           }
-          node.op->pullback(f, k, begin, end, weighted,
-                            adjoint[x] + size * static_cast<std::size_t>(group * K + w), accumulate);
+          node.op->pullback(f, k, begin, end, weighted, to, accumulate);
         }
       }
     }
   }
 
-  std::size_t d = 0;
-  for (const auto& x : xs) d += x.shape().size();
-  Array<T> out = zeros<T>(stack, static_cast<int>(d));
-  std::size_t column = 0;
+  column = 0;
   for (const auto& x : xs) {
     const std::size_t size = x.shape().size();
-    expect(!x.node().per_row, "grouped_grad: x must be a parameter", at);
     const auto i = static_cast<std::size_t>(x.index());
-    if (i < adjoint.size() && adjoint[i])
-      for (int j = 0; j < stack; ++j)
-        std::copy_n(adjoint[i] + size * static_cast<std::size_t>(j), size,
-                    out.data() + static_cast<std::size_t>(j) * d + column);
+    const T* from = i < adjoint.size() ? adjoint[i] : nullptr;
+    for (std::size_t j = 0; j < static_cast<std::size_t>(stack); ++j) {
+      T* to = out.data() + j * d + column;
+      if (from == nullptr)
+        std::fill_n(to, size, T(0));
+      else if (from != out.data() + column)  // asked for twice
+        std::copy_n(from + j * d, size, to);
+    }
     column += size;
   }
   record.arena.rewind(mark);
+}
+
+template <class T>
+Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
+                      const Array<T>& weights, At at) {
+  std::size_t d = 0;
+  for (const auto& x : xs) d += x.shape().size();
+  const std::size_t stack = offset.empty() ? 0 : (offset.size() - 1) * weights.shape(1);
+  auto out = Array<T>::from_shape({stack, d});
+  grouped_grad_into(out, y, xs, offset, weights, at);
   return out;
 }
 
@@ -374,7 +407,9 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
   template std::vector<Array<T>> grad(Var<T>, const std::vector<Var<T>>&, At);                              \
   template std::vector<Var<T>> grad_graph(Var<T>, const std::vector<Var<T>>&, At);                          \
   template Array<T> grouped_grad(Var<T>, const std::vector<Var<T>>&, std::span<const int>, const Array<T>&, \
-                                 At);
+                                 At);                                                                       \
+  template void grouped_grad_into(Array<T>&, Var<T>, const std::vector<Var<T>>&, std::span<const int>,      \
+                                  const Array<T>&, At);
 LOWVAR_INSTANTIATE(float)
 LOWVAR_INSTANTIATE(double)
 #undef LOWVAR_INSTANTIATE

@@ -140,6 +140,10 @@ struct Operand {
       : number(static_cast<T>(x)), at(where) {}
 };
 
+/// A Var, an Array or a number: what may stand beside a Var<T>.
+template <class X, class T>
+concept OperandOf = std::constructible_from<Operand<T>, X>;
+
 // xtensor's operators take anything beside one of its arrays; these are closer, so that Var * Array is a Var.
 #define LOWVAR_ARRAY_OPERATOR(symbol, name)                                  \
   template <class T, class A>                                                \
@@ -167,19 +171,21 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
 
   /// A leaf that gradients are taken for. Borrows the array: it must outlive the tape.
-  Var<T> parameter(const Array<T>& x) { return leaf(x, true, false); }
+  Var<T> parameter(const Array<T>& x) { return leaf(x.data(), lowvar::shape(x), true, false); }
   std::vector<Var<T>> parameters(const std::vector<Array<T>>& xs);
   /// A leaf whose row r belongs to sample r, which grouped gradients keep apart. Borrows the array.
-  Var<T> data(const Array<T>& x) { return leaf(x, false, true); }
+  Var<T> data(const Array<T>& x) { return leaf(x.data(), lowvar::shape(x), false, true); }
+  /// Rows [begin, end) of x as data.
+  Var<T> data(const Array<T>& x, int begin, int end);
   /// A leaf that is neither. Borrows the array.
-  Var<T> constant(const Array<T>& x) { return leaf(x, false, false); }
+  Var<T> constant(const Array<T>& x) { return leaf(x.data(), lowvar::shape(x), false, false); }
 
   Var<T> parameter(Array<T>&&) = delete;
   Var<T> data(Array<T>&&) = delete;
   Var<T> constant(Array<T>&&) = delete;
 
  private:
-  Var<T> leaf(const Array<T>& x, bool parameter, bool per_row);
+  Var<T> leaf(const T* x, Shape shape, bool parameter, bool per_row);
   std::unique_ptr<Record<T>> record_;
 };
 
@@ -215,6 +221,11 @@ template <class T>
 Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
                       const Array<T>& weights, At at = At::current());
 
+/// The same, written to `out`, which has the shape of the result.
+template <class T>
+void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
+                       const Array<T>& weights, At at = At::current());
+
 // ---- What operations are made of (see primitive.h) ----
 
 /// What a derivative rule sees: the result and the operands it was computed from.
@@ -228,9 +239,9 @@ struct Frame {
 template <class T>
 struct Op {
   const char* name;
-  /// Writes the cotangent of operand i due to rows [begin, end) of the result to `out`, or adds it. g points at row
-  /// `begin`. out points at row `begin` too where the operand has a row for each row of the result, and at its first row
-  /// elsewhere.
+  /// Writes the cotangent of operand i due to rows [begin, end) of the result to `out`, or adds it. g points
+  /// at row `begin`. out points at row `begin` too where the operand has a row for each row of the result,
+  /// and at its first row elsewhere.
   void (*pullback)(const Frame<T>&, int i, int begin, int end, const T* g, T* out, bool accumulate);
   /// The cotangent of operand i, of its shape, recorded.
   Var<T> (*pullback_graph)(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g);

@@ -169,6 +169,15 @@ inline SinCos<double> sin_cos(double x) {
   return {flip(swap ? cosine : sine, quadrant), flip(swap ? sine : cosine, quadrant + 1)};
 }
 
+template <std::floating_point T>
+T sin(T x) {
+  return static_cast<T>(sin_cos(static_cast<double>(x)).sin);
+}
+template <std::floating_point T>
+T cos(T x) {
+  return static_cast<T>(sin_cos(static_cast<double>(x)).cos);
+}
+
 /// The same of what has a sine and a cosine of its own.
 template <class T>
 SinCos<T> sin_cos(T x) {
@@ -182,6 +191,36 @@ inline float sqrt(float x) { return std::sqrt(x); }
 template <std::floating_point T>
 T clip(T x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
   return x < low ? low : (x > high ? high : x);
+}
+
+/// e^x - 1, accurate for small x.
+template <std::floating_point T>
+T expm1(T x) {
+  constexpr T low = sizeof(T) == 8 ? T(-40) : T(-20);  // below: -1
+  const T clamped = x < low ? low : x;
+  const auto [scale, p] = detail::exp_parts(clamped > T(80) ? T(80) : clamped);
+  return x > T(80) ? exp(x) : std::fma(scale, p, scale - T(1));
+}
+
+/// log(1 + x), accurate for small x: the rounding of 1 + x is put right to first order.
+template <std::floating_point T>
+T log1p(T x) {
+  const T u = T(1) + x;
+  const T lost = u == std::numeric_limits<T>::infinity() || u == 0 ? T(0) : (x - (u - T(1))) / u;
+  return log(u) + lost;
+}
+
+template <std::floating_point T>
+T atan(T x) {
+  return std::atan(x);
+}
+template <std::floating_point T>
+T abs(T x) {
+  return std::abs(x);
+}
+template <std::floating_point T>
+T pow(T a, std::type_identity_t<T> b) {
+  return std::pow(a, b);
 }
 
 /// 1 where a > b, else 0; and 1 where a <= b, else 0.

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <ctime>
 #include <fstream>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -39,6 +40,17 @@ std::string cpu_model() {
   for (std::string line; std::getline(in, line);)
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   return "unknown";
+}
+
+/// OpenBLAS falls back to kernels of 2004 on a CPU it does not know, which is not the user's fault but is the
+/// user's time.
+void note_slow_blas() {
+  const std::string core = blas_core();
+  if (core != "Prescott" && core != "Core2" && core != "Nehalem") return;
+  fmt::print(stderr,
+             "note: OpenBLAS does not know this CPU and uses its {} kernels; with OPENBLAS_CORETYPE={} it is "
+             "several times faster\n",
+             core, __builtin_cpu_supports("avx512f") ? "SkylakeX" : "Haswell");
 }
 
 }  // namespace
@@ -163,7 +175,10 @@ Progress::Progress(std::string title)
     : title_(std::move(title)),
       terminal_(::isatty(STDERR_FILENO) != 0),
       start_(std::chrono::steady_clock::now()),
-      shown_(start_) {}
+      shown_(start_) {
+  static std::once_flag once;
+  std::call_once(once, note_slow_blas);
+}
 
 void Progress::operator()(long done, long total) {
   const auto now = std::chrono::steady_clock::now();

@@ -138,6 +138,46 @@ TEST(Functions, DerivativesOfOrdersOneAndTwo) {
   }
 }
 
+/// Operations with kinks, on either side of each.
+TEST(Functions, DerivativesOnBothSidesOfKinks) {
+  Array<double> x = random_array(6, 4, "x"), w = random_array(6, 4, "w");
+  for (double& v : values(x)) v += v < 0 ? -0.1 : 0.1;
+  for (std::size_t i = 0; i < w.size(); ++i)
+    if (std::abs(w.data()[i] - x.data()[i]) < 0.1) w.data()[i] += 0.5;
+  const std::vector<std::pair<const char*, std::function<Var<double>(Var<double>)>>> losses = {
+      {"relu", [&](auto v) { return dot(square(relu(v)), w); }},
+      {"elu", [&](auto v) { return dot(square(elu(v)), w); }},
+      {"abs", [&](auto v) { return dot(exp(-abs(v)), w); }},
+      {"minimum",
+       [&](auto v) { return sum(square(minimum(v, v * 0 + w))) + sum(tanh(minimum(v * 0 + w, v))); }},
+      {"maximum",
+       [&](auto v) { return sum(square(maximum(v, v * 0 + w))) + sum(tanh(maximum(v * 0 + w, v))); }},
+      {"clip", [&](auto v) { return sum(square(clip(v, -0.05, 0.05) + v)); }},
+      {"where", [&](auto v) { return dot(square(where(greater(v, 0.3), v * w, exp(v))), w); }},
+  };
+  for (const auto& [name, loss] : losses) {
+    const auto report = gradcheck(loss, x, {.orders = 2, .tolerance = 1e-7});
+    EXPECT_TRUE(report.ok) << name << "\n" << report.text();
+  }
+}
+
+TEST(Functions, DerivativesAtKinksAreAsStated) {
+  const auto at = row_of<double>({0});
+  const auto slope = [&](const std::function<Var<double>(Var<double>)>& f) {
+    return grad([&](Var<double> v) { return sum(f(v)); }, at)(0, 0);
+  };
+  EXPECT_EQ(slope([](auto v) { return relu(v); }), 0);
+  EXPECT_EQ(slope([](auto v) { return abs(v); }), 0);
+  EXPECT_EQ(slope([](auto v) { return elu(v); }), 1);
+  EXPECT_EQ(slope([](auto v) { return minimum(v, 0); }), 1);
+  EXPECT_EQ(slope([](auto v) { return maximum(v, 0); }), 1);
+  EXPECT_EQ(slope([](auto v) { return minimum(stop_gradient(v), v); }), 0);
+  EXPECT_EQ(slope([](auto v) { return maximum(stop_gradient(v), v); }), 0);
+  EXPECT_EQ(slope([](auto v) { return clip(v, 0, 1); }), 1);
+  EXPECT_EQ(slope([](auto v) { return clip(v, -1, 0); }), 1);
+  EXPECT_EQ(slope([](auto v) { return clip(v, 0.5, 1); }), 0);
+}
+
 TEST(Functions, MseCarriesNoGradientToItsTarget) {
   const auto x = random_array(2, 3, "x"), target = random_array(2, 3, "target");
   const auto g = grad([&](Var<double> v) { return mse(v, target); }, x);

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
 
 #include "autograd/autograd.h"
@@ -258,6 +259,47 @@ TYPED_TEST(GroupedGrad, WeightingsShareNothingButThePass) {
     for (int g = 0; g < 2; ++g)
       for (std::size_t i = 0; i < alone.shape(1); ++i) EXPECT_EQ(all(g * 3 + k, i), alone(g, i));
   }
+}
+
+TYPED_TEST(GroupedGrad, WritesIntoAnArrayThatHeldSomethingElse) {
+  using T = TypeParam;
+  for (const auto& model : models<T>()) {
+    std::vector<Array<T>> theta;
+    for (const Shape s : model.shapes) theta.push_back(random_array<T>(s.rows, s.cols, "theta"));
+    const auto samples = Samples<T>::random(7);
+    const auto weights = random_array<T>(7, 2, "weights");
+    const std::vector<int> offset{0, 2, 2, 7};
+    Tape<T> tape;
+    const auto parameters = tape.parameters(theta);
+    const auto y = model.y(parameters, tape.data(samples.x), samples);
+    auto twice = parameters;  // and each parameter may be asked for twice
+    twice.insert(twice.end(), parameters.begin(), parameters.end());
+    const Array<T> once = grouped_grad(y, parameters, std::span<const int>(offset), weights);
+    const int d = shape(once).cols;
+    Array<T> out = full<T>(6, 2 * d, std::numeric_limits<T>::quiet_NaN());
+    grouped_grad_into(out, y, twice, std::span<const int>(offset), weights);
+    for (int j = 0; j < 6; ++j)
+      for (int i = 0; i < 2 * d; ++i) ASSERT_EQ(out(j, i), once(j, i % d)) << model.name;
+    Array<T> wrong = zeros<T>(6, d);
+    EXPECT_THROW(grouped_grad_into(wrong, y, twice, std::span<const int>(offset), weights), Error);
+  }
+}
+
+TYPED_TEST(GroupedGrad, ReachesWhatIsComputedFromParameters) {
+  using T = TypeParam;
+  const Array<T> V = random_array<T>(p, p, "V");
+  const auto samples = Samples<T>::random(7);
+  const auto weights = random_array<T>(7, 1, "weights");
+  const std::vector<int> offset{0, 3, 7};
+  Tape<T> tape;
+  const auto v = tape.parameter(V);
+  const auto W = exp(v);
+  const auto y = sum_rows(tanh(matmul(tape.data(samples.x), W)));
+  const Array<T> both = grouped_grad(y, {W, v}, std::span<const int>(offset), weights);
+  for (int g = 0; g < 2; ++g)
+    for (int i = 0; i < p * p; ++i)
+      EXPECT_NEAR(both(g, p * p + i), both(g, i) * W.values()[static_cast<std::size_t>(i)],
+                  8 * this->tolerance);
 }
 
 TYPED_TEST(GroupedGrad, NoRowsNoGroups) {

@@ -1,6 +1,7 @@
 // What a tape promises: a Var is live or it throws, gradients are right at any order and through shared
 // subexpressions, arrays and Vars mix, and a step that repeats allocates nothing new.
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <atomic>
 #include <cmath>
@@ -313,6 +314,51 @@ TYPED_TEST(Mixed, AnArrayIsCopiedWhenRecorded) {
   const Array<T> before = b;
   b.fill(T(0));
   EXPECT_EQ(grad(y, x), before);
+}
+
+// ---- Rows and shards of data ----
+
+TEST(Tape, RowsOfDataAreDataOfTheirOwn) {
+  const auto a = random_array(5, 3, "a");
+  Tape<double> tape;
+  const auto rows = tape.data(a, 1, 4);
+  EXPECT_EQ(rows.shape(), (Shape{3, 3}));
+  for (int r = 0; r < 3; ++r)
+    for (int j = 0; j < 3; ++j) EXPECT_EQ(rows.value()(r, j), a(r + 1, j));
+  EXPECT_EQ(tape.data(a, 0, 5).value(), a);
+  EXPECT_EQ(tape.data(a, 5, 5).shape(), (Shape{0, 3}));
+  EXPECT_THROW(tape.data(a, -1, 2), Error);
+  EXPECT_THROW(tape.data(a, 3, 2), Error);
+  EXPECT_THROW(tape.data(a, 0, 6), Error);
+}
+
+TEST(Shards, SumToTheWholeWithTheSameBitsForAnyNumberOfThreads) {
+  const std::vector<Array<double>> w{random_array(3, 2, "w"), random_array(1, 2, "b")};
+  const int before = omp_get_max_threads();
+  for (const int rows : {0, 1, 7, 8, 9, 100}) {
+    const auto x = random_array(rows, 3, "x");
+    const auto loss = [&](Tape<double>& tape, const std::vector<Var<double>>& p, int begin, int end) {
+      return sum(square(tanh(linear(tape.data(x, begin, end), p[0], p[1]))));
+    };
+    std::vector<ValueAndGrad<double>> results;
+    for (const int threads : {1, 2, 3, 7}) {
+      omp_set_num_threads(threads);
+      results.push_back(sharded_value_and_grad(loss, w, rows, 8));
+    }
+    for (const auto& each : results) {
+      EXPECT_EQ(each.value, results[0].value);
+      EXPECT_EQ(each.grad, results[0].grad);
+    }
+    Tape<double> tape;
+    const auto p = tape.parameters(w);
+    const auto whole = loss(tape, p, 0, rows);
+    const auto g = grad(whole, p);
+    EXPECT_NEAR(results[0].value, whole.item(), 1e-13 * whole.item());
+    for (std::size_t i = 0; i < w.size(); ++i)
+      for (std::size_t j = 0; j < w[i].size(); ++j)
+        EXPECT_NEAR(results[0].grad[i].data()[j], g[i].data()[j], 1e-13 * std::max(1.0, whole.item()));
+  }
+  omp_set_num_threads(before);
 }
 
 // ---- A step at rest ----

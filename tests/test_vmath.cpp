@@ -223,6 +223,37 @@ TYPED_TEST(Vmath, EdgesOfTanh) {
   }
 }
 
+TYPED_TEST(Vmath, ClipHoldsWithinBounds) {
+  using T = TypeParam;
+  EXPECT_EQ(lowvar::clip(T(3), -1, 2), 2);
+  EXPECT_EQ(lowvar::clip(T(-3), -1, 2), -1);
+  EXPECT_EQ(lowvar::clip(T(1.5), -1, 2), T(1.5));
+  EXPECT_EQ(lowvar::clip(this->inf, -1, 2), 2);
+  EXPECT_TRUE(std::isnan(lowvar::clip(this->nan, -1, 2)));
+}
+
+TYPED_TEST(Vmath, SmallArgumentsKeepTheirRelativeAccuracy) {
+  using T = TypeParam;
+  Rng rng(5, "small");
+  for (int i = 0; i < 20'000; ++i) {
+    const T x = static_cast<T>((rng.uniform() < 0.5 ? -1 : 1) * std::exp(rng.uniform(-30, i % 2 ? -0.1 : 3)));
+    EXPECT_LE(ulps(lowvar::expm1(x), std::expm1(static_cast<long double>(x))), 3) << x;
+    if (x > T(-0.9)) {
+      EXPECT_LE(ulps(lowvar::log1p(x), std::log1p(static_cast<long double>(x))), 3) << x;
+    }
+    EXPECT_LE(ulps(lowvar::sin(x), std::sin(static_cast<long double>(x))), 3) << x;
+    EXPECT_NEAR(static_cast<double>(lowvar::cos(x)), std::cos(static_cast<double>(x)),
+                2 * std::numeric_limits<T>::epsilon());
+  }
+  EXPECT_EQ(lowvar::expm1(this->inf), this->inf);
+  EXPECT_EQ(lowvar::expm1(-this->inf), T(-1));
+  EXPECT_EQ(lowvar::log1p(this->inf), this->inf);
+  EXPECT_EQ(lowvar::log1p(T(-1)), -this->inf);
+  for (const T y : {lowvar::expm1(this->nan), lowvar::log1p(this->nan), lowvar::sin(this->nan),
+                    lowvar::cos(this->nan), lowvar::log1p(T(-2))})
+    EXPECT_TRUE(std::isnan(y));
+}
+
 TYPED_TEST(Vmath, ComparisonsAreNumbers) {
   using T = TypeParam;
   EXPECT_EQ(greater(T(2), T(1)), 1);
@@ -242,19 +273,74 @@ TYPED_TEST(Vmath, SumIsRightAndItsOrderStated) {
   for (T& each : x) each = static_cast<T>(rng.normal());
   for (int n = 0; n <= 100; ++n) {
     long double exact = 0, size = 0;
-    T lane[8] = {};
+    T in_order = 0, lane[8] = {};
     for (int i = 0; i < n; ++i) {
       const T each = x[static_cast<std::size_t>(i)];
       exact += static_cast<long double>(each), size += static_cast<long double>(std::abs(each));
+      in_order += each;
       lane[i % 8] += each;
     }
     const T total = sum(x.data(), n);
     EXPECT_NEAR(static_cast<double>(total), static_cast<double>(exact),
                 16 * static_cast<double>(size) * static_cast<double>(std::numeric_limits<T>::epsilon()));
-    T in_order = 0;
-    for (int i = 0; i < n; ++i) in_order += x[static_cast<std::size_t>(i)];
     EXPECT_EQ(total, n < 8 ? in_order
-                           : ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7])));
+                           : ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
+                                 ((lane[2] + lane[6]) + (lane[3] + lane[7])));
+  }
+}
+
+// ---- Sine and cosine, in double ----
+
+TEST(SinCos, ErrorsStayBelowSixTenthsOfAnUlp) {
+  Rng rng(5, "sin_cos");
+  double sine = 0, cosine = 0;
+  const auto meet = [&](double x) {
+    const auto [s, c] = sin_cos(x);
+    sine = std::max(sine, ulps(s, std::sin(static_cast<long double>(x))));
+    cosine = std::max(cosine, ulps(c, std::cos(static_cast<long double>(x))));
+  };
+  for (int i = 0; i < 300'000; ++i) {
+    meet(rng.uniform(-4, 4));
+    meet(rng.uniform(-0x1p30, 0x1p30));
+    meet((rng.bits() % 2 ? 1 : -1) * std::exp2(rng.uniform(-60, 30)));
+    meet(rng.bits() % 1000 * 1.5707963267948966);  // as near to a zero as a double comes
+  }
+  EXPECT_LE(sine, 0.6);
+  EXPECT_LE(cosine, 0.6);
+}
+
+TEST(SinCos, LaneAndTailAgree) {
+  constexpr int most = 17;
+  Rng rng(6, "sin_cos");
+  std::vector<double> x(2 * most);
+  for (double& each : x) each = rng.uniform(-30, 30);
+  for (int offset = 0; offset < most; ++offset)
+    for (int length = 1; length <= most; ++length) {
+      double s[most], c[most];
+      for (int i = 0; i < length; ++i) {
+        const auto y = sin_cos(x[static_cast<std::size_t>(offset + i)]);
+        s[i] = y.sin, c[i] = y.cos;
+      }
+      for (int i = 0; i < length; ++i) {
+        const volatile double hidden = x[static_cast<std::size_t>(offset + i)];
+        const auto alone = sin_cos(static_cast<double>(hidden));
+        ASSERT_EQ(bits_of(s[i]), bits_of(alone.sin)) << i << " of " << length;
+        ASSERT_EQ(bits_of(c[i]), bits_of(alone.cos)) << i << " of " << length;
+      }
+    }
+}
+
+TEST(SinCos, Edges) {
+  const double inf = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(sin_cos(0.0).cos, 1);
+  EXPECT_EQ(bits_of(sin_cos(0.0).sin), bits_of(0.0));
+  EXPECT_EQ(bits_of(sin_cos(-0.0).sin), bits_of(-0.0));
+  EXPECT_EQ(sin_cos(-1e-300).sin, -1e-300);
+  EXPECT_EQ(sin_cos(std::numeric_limits<double>::denorm_min()).sin,
+            std::numeric_limits<double>::denorm_min());
+  for (const double x : {inf, -inf, std::numeric_limits<double>::quiet_NaN(), 0x1p51}) {
+    EXPECT_TRUE(std::isnan(sin_cos(x).sin)) << x;
+    EXPECT_TRUE(std::isnan(sin_cos(x).cos)) << x;
   }
 }
 
