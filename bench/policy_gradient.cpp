@@ -8,7 +8,6 @@
 #include <cstdlib>
 
 #include "bench/hand_written.h"
-#include "core/parallel.h"
 #include "nn/distributions.h"
 #include "nn/mlp.h"
 
@@ -36,12 +35,11 @@ struct Batch {
   Array<float> x, psi;
   std::vector<int> action;
 
-  /// Rows [begin, end) of the batch with this seed.
-  Batch(int begin, int end) : x(zeros<float>(end - begin, 4)), psi(zeros<float>(end - begin, 1)) {
-    for (int r = begin; r < end; ++r) {
+  explicit Batch(int n) : x(zeros<float>(n, 4)), psi(zeros<float>(n, 1)) {
+    for (int r = 0; r < n; ++r) {
       Rng rng(0, "batch", static_cast<std::uint32_t>(r));
-      for (float& v : row(x, r - begin)) v = static_cast<float>(rng.normal());
-      psi(r - begin, 0) = static_cast<float>(rng.normal());
+      for (float& v : row(x, r)) v = static_cast<float>(rng.normal());
+      psi(r, 0) = static_cast<float>(rng.normal());
       action.push_back(static_cast<int>(rng.bits() % 2));
     }
   }
@@ -52,7 +50,7 @@ struct Batch {
 /// The engine, one tape for the whole batch.
 struct Ours {
   Batch batch;
-  explicit Ours(int n) : batch(0, n) {}
+  explicit Ours(int n) : batch(n) {}
 
   Gradient operator()() const {
     Tape<float> tape;
@@ -64,40 +62,25 @@ struct Ours {
 
 /// The engine, a tape for each 256 rows: what stays in cache, and what threads would share.
 struct OursInShards {
-  int n;
-  std::vector<Batch> shards;
-  explicit OursInShards(int rows) : n(rows) {
-    for (int begin = 0; begin < n; begin += HandWritten::shard)
-      shards.emplace_back(begin, std::min(n, begin + HandWritten::shard));
-  }
+  Batch batch;
+  explicit OursInShards(int n) : batch(n) {}
 
   Gradient operator()() const {
-    Gradient total;
-    ordered_reduce(
-        static_cast<int>(shards.size()),
-        [&](int i) {
-          const Batch& batch = shards[static_cast<std::size_t>(i)];
-          Tape<float> tape;
-          const auto parameters = tape.parameters(theta());
-          const auto pi = Categorical<float>::from_logits(forward(mlp, parameters, tape.data(batch.x)));
-          return grad(sum(pi.log_prob(batch.action) * batch.psi) * (-1.0f / static_cast<float>(n)),
-                      parameters);
-        },
-        [&](int i, Gradient part) {
-          if (i == 0)
-            total = std::move(part);
-          else
-            for (std::size_t k = 0; k < total.size(); ++k)
-              for (std::size_t j = 0; j < total[k].size(); ++j) total[k].data()[j] += part[k].data()[j];
-        });
-    return total;
+    const int n = shape(batch.x).rows;
+    const auto loss = [&](Tape<float>& tape, const std::vector<Var<float>>& parameters, int begin, int end) {
+      const auto pi =
+          Categorical<float>::from_logits(forward(mlp, parameters, tape.data(batch.x, begin, end)));
+      const std::span action(batch.action.data() + begin, static_cast<std::size_t>(end - begin));
+      return sum(pi.log_prob(action) * tape.data(batch.psi, begin, end)) * (-1.0f / static_cast<float>(n));
+    };
+    return sharded_value_and_grad(loss, theta(), n, HandWritten::shard).grad;
   }
 };
 
 struct ByHand {
   Batch batch;
   HandWritten gradient{theta()};
-  explicit ByHand(int n) : batch(0, n) {}
+  explicit ByHand(int n) : batch(n) {}
 
   const Gradient& operator()() { return gradient(batch.x, batch.action, values(std::as_const(batch.psi))); }
 };
@@ -111,7 +94,7 @@ struct LibTorch {
     return torch::from_blob(const_cast<float*>(a.data()), {shape(a).rows, shape(a).cols}).clone();
   }
   explicit LibTorch(int n) {
-    const Batch batch(0, n);
+    const Batch batch(n);
     x = copy(batch.x), psi = copy(batch.psi);
     const std::vector<std::int64_t> wide(batch.action.begin(), batch.action.end());
     action = torch::tensor(wide, torch::kInt64).unsqueeze(1);

@@ -3,7 +3,11 @@
 
 #include <omp.h>
 
+#include <vector>
 #include <xtensor-blas/xblas.hpp>
+#include <xtensor-blas/xlapack.hpp>
+
+#include "core/error.h"
 
 extern "C" {
 char* openblas_get_corename(void);
@@ -51,6 +55,25 @@ void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* 
 void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
           double beta, double* c) {
   serial_gemm(transpose_a, transpose_b, m, n, k, a, b, beta, c);
+}
+
+void solve(int n, int columns, double* a, double* b) {
+  if (n == 0 || columns == 0) return;
+  const SerialBlas serial;
+  const auto at = [](int i, int j, int cols) {
+    return static_cast<std::size_t>(i) * static_cast<std::size_t>(cols) + static_cast<std::size_t>(j);
+  };
+  // LAPACK's matrices are column-major.
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < i; ++j) std::swap(a[at(i, j, n)], a[at(j, i, n)]);
+  std::vector<double> x(at(n, 0, columns));
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < columns; ++j) x[at(j, i, n)] = b[at(i, j, columns)];
+  std::vector<xt::blas_index_t> pivots(static_cast<std::size_t>(n));
+  const int info = cxxlapack::gesv<xt::blas_index_t>(n, columns, a, n, pivots.data(), x.data(), n);
+  expect(info == 0, "a linear system of ", n, " equations is singular: pivot ", info, " is zero");
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < columns; ++j) b[at(i, j, columns)] = x[at(j, i, n)];
 }
 
 std::string blas_core() { return openblas_get_corename(); }

@@ -1,5 +1,5 @@
-// The matrix product and the facts about the BLAS behind it. Everything above uses these pointers and shapes
-// only.
+// The matrix product, linear systems and the facts about the BLAS behind them. Everything above uses these
+// pointers and shapes only.
 #pragma once
 
 #include <string>
@@ -13,6 +13,11 @@ void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* 
           float* c);
 void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
           double beta, double* c);
+
+/// Solves A X = B by elimination with partial pivoting (LAPACK's gesv) on the calling thread. A is n x n, B
+/// is n x columns, both row-major and contiguous; A is destroyed, B becomes X. Throws Error where a pivot is
+/// zero.
+void solve(int n, int columns, double* a, double* b);
 
 /// The kernels OpenBLAS chose for this CPU ("Haswell", "SkylakeX", ...).
 std::string blas_core();

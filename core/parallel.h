@@ -15,7 +15,7 @@ template <class F>
 void parallel_for(int n, F&& f) {
   std::exception_ptr error;
   int error_at = n;
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (n > 1)
   for (int i = 0; i < n; ++i) {
     try {
       f(i);

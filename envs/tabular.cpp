@@ -6,7 +6,10 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
+#include <string>
 #include <string_view>
+
+#include "core/random.h"
 
 namespace lowvar {
 namespace {
@@ -50,6 +53,25 @@ Mdp frozen_lake(std::string_view letters, int side, int T) {
     }
     return outcomes;
   });
+}
+
+/// Whether frozen cells connect the first with the last.
+bool has_way(std::string_view letters, int side) {
+  std::vector<char> seen(letters.size());
+  std::vector<int> frontier{0};
+  seen[0] = 1;
+  while (!frontier.empty()) {
+    const int s = frontier.back();
+    frontier.pop_back();
+    for (const Cell move : kClockwise) {
+      const Cell to = moved({s / side, s % side}, move, side, side);
+      const auto next = static_cast<std::size_t>(side * to.row + to.col);
+      if (seen[next] || letters[next] == 'H') continue;
+      seen[next] = 1;
+      frontier.push_back(static_cast<int>(next));
+    }
+  }
+  return seen.back() != 0;
 }
 
 }  // namespace
@@ -166,6 +188,32 @@ Mdp frozen_lake_8x8() {
       8, 200);
 }
 
+Mdp frozen_lake_random(int side, std::uint64_t seed) {
+  expect(side >= 2, "a frozen lake needs a side of at least 2, got ", side);
+  std::string letters;
+  for (std::uint32_t attempt = 0; letters.empty() || !has_way(letters, side); ++attempt) {
+    Rng rng(seed, "frozen-lake", attempt);
+    letters.assign(static_cast<std::size_t>(side) * static_cast<std::size_t>(side), 'F');
+    for (char& letter : letters)
+      if (rng.uniform() >= 0.8) letter = 'H';
+    letters.front() = 'S';
+    letters.back() = 'G';
+  }
+  return frozen_lake(letters, side, 100);
+}
+
+Mdp cliff_walking() {
+  constexpr int rows = 4, cols = 12, start = 3 * cols, goal = 3 * cols + 11;
+  std::vector<char> terminal(rows * cols);
+  terminal[goal] = 1;
+  return make_mdp(rows * cols, 4, 0.99, 200, start_at(start, rows * cols), terminal, [&](int s, int a) {
+    const Cell to = moved({s / cols, s % cols}, kClockwise[static_cast<std::size_t>(a)], rows, cols);
+    const int next = cols * to.row + to.col;
+    if (next > start && next < goal) return std::vector<Outcome>{{start, 1.0, -100.0}};
+    return std::vector<Outcome>{{next, 1.0, -1.0}};
+  });
+}
+
 Mdp bombs_and_bitcoin() {
   constexpr int rows = 4, cols = 6, cells = rows * cols;
   constexpr std::string_view map =
@@ -199,6 +247,29 @@ Mdp windy_grid() {
     const Cell chosen = kClockwise[static_cast<std::size_t>(a)];
     const Cell to = moved(at, {chosen.row - wind[static_cast<std::size_t>(at.col)], chosen.col}, rows, cols);
     return std::vector<Outcome>{{cols * to.row + to.col, 1.0, -1.0}};
+  });
+}
+
+Mdp garnet(int S, int A, int B, std::uint64_t seed) {
+  expect(B >= 1 && B <= S, "the branching of a Garnet lies between 1 and its ", S, " states, got ", B);
+  const std::vector<double> start(static_cast<std::size_t>(S), 1.0 / S);
+  // A partial shuffle of any order of the states is a fair draw, so the order is kept from pair to pair.
+  std::vector<int> states(static_cast<std::size_t>(S));
+  std::iota(states.begin(), states.end(), 0);
+  return make_mdp(S, A, 0.95, 100, start, std::vector<char>(static_cast<std::size_t>(S)), [&](int s, int a) {
+    Rng rng(seed, "garnet", static_cast<std::uint32_t>(s * A + a));
+    std::vector<double> cuts{0, 1};
+    for (int i = 1; i < B; ++i) cuts.push_back(rng.uniform());
+    std::sort(cuts.begin(), cuts.end());
+    std::vector<Outcome> outcomes;
+    for (int i = 0; i < B; ++i) {
+      const int other = i + static_cast<int>(rng.uniform() * (S - i));
+      std::swap(states[static_cast<std::size_t>(i)], states[static_cast<std::size_t>(other)]);
+      outcomes.push_back({states[static_cast<std::size_t>(i)],
+                          cuts[static_cast<std::size_t>(i) + 1] - cuts[static_cast<std::size_t>(i)],
+                          rng.normal()});
+    }
+    return outcomes;
   });
 }
 

@@ -1,6 +1,7 @@
 // Finite Markov decision processes, as sparse lists of outcomes.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -78,6 +79,16 @@ Mdp four_rooms();
 Mdp frozen_lake_4x4();
 Mdp frozen_lake_8x8();
 
+/// FrozenLake on a random map of side x side, side >= 2, with the distribution of Gymnasium's
+/// generate_random_map: every cell is frozen with probability 0.8, else a hole, start and goal apart; maps
+/// without a way from start to goal are drawn again. T 100.
+Mdp frozen_lake_random(int side, std::uint64_t seed);
+
+/// Gymnasium's CliffWalking (Sutton & Barto 2018, example 6.6): 4x12, up, right, down, left; s = 12 row +
+/// col. -1 a step; the cliff (3,1)..(3,10) pays -100 and leads back to the start, without an end; entering
+/// the goal (3,11) ends the episode. Start (3,0), gamma 0.99, T 200.
+Mdp cliff_walking();
+
 /// A 4x6 grid of bombs and a bitcoin: up, right, down, left, deterministic, staying at the border. Home (3,4)
 /// pays 10 and ends the episode; entering a bomb pays -10, each time; the bitcoin (0,2) pays 1, once; a bump
 /// into the border enters nothing. s = 24 taken + 6 row + col. Start (0,0), gamma 0.95, T 50. (Barbero 2019,
@@ -87,6 +98,12 @@ Mdp bombs_and_bitcoin();
 /// A 7x10 grid with an upward wind of 0,0,0,1,1,1,2,2,1,0 by column (Sutton & Barto 2018, example 6.5): up,
 /// right, down, left; -1 a step until the goal (3,7). Start (3,0), gamma 0.99, T 100.
 Mdp windy_grid();
+
+/// A random MDP Garnet(S, A, B) (Archibald, McKinnon & Thomas 1995): B distinct successors of each (s, a),
+/// drawn without replacement; their probabilities are the pieces of [0, 1] between B - 1 uniform cuts; each
+/// transition pays its own r(s,a,s') ~ N(0, 1) (Bhatnagar et al. 2009). Uniform start, nothing terminal,
+/// gamma 0.95, T 100. 1 <= B <= S.
+Mdp garnet(int S, int A, int B, std::uint64_t seed);
 
 /// Reads {"states":S,"actions":A,"gamma":g,"horizon":T,"start":[S],"P":[S][A][S],"R":[S][A] or [S][A][S],
 /// "terminal":[indices]}, all keys required. Rows of terminal states need only have the right shape. Throws

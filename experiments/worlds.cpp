@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -18,6 +19,11 @@ namespace {
 template <Mdp (*make)()>
 World tabular(const char* id) {
   return tabular_world(id, make());
+}
+
+template <Environment E>
+std::shared_ptr<const AnyEnvironment> play() {
+  return any_environment(E{});
 }
 
 std::optional<double> real(std::string_view text) {
@@ -77,6 +83,49 @@ Array<double> read_values(const std::string& path, const World& world) {
   return V;
 }
 
+/// The whole numbers that follow the colons of `id`, one for each of `fields`; `pattern` shows their names.
+struct Field {
+  const char* name;
+  std::uint64_t low, high;
+};
+std::vector<std::uint64_t> numbers_of(const std::string& id, const char* pattern,
+                                      std::initializer_list<Field> fields) {
+  expect(std::count(id.begin(), id.end(), ':') == static_cast<long>(fields.size()), "world '", id,
+         "': its parameters are ", pattern);
+  std::vector<std::uint64_t> out;
+  std::size_t begin = id.find(':') + 1;
+  for (const Field& field : fields) {
+    const std::string text = id.substr(begin, id.find(':', begin) - begin);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.emplace_back());
+    expect(error == std::errc{} && end == text.data() + text.size() && out.back() >= field.low &&
+               out.back() <= field.high,
+           "world '", id, "': ", field.name, " must be a whole number from ", field.low, " to ", field.high,
+           ", got '", text, "'");
+    begin += text.size() + 1;
+  }
+  return out;
+}
+
+constexpr std::uint64_t kAnySeed = std::numeric_limits<std::uint64_t>::max();
+constexpr const char* kGarnet = "garnet:S:A:B:SEED";
+constexpr const char* kRandomLake = "FrozenLake-random:SIZE:SEED";
+
+World make_garnet(const std::string& id) {
+  const auto n = numbers_of(id, kGarnet,
+                            {{"S", 1, 100'000}, {"A", 1, 10'000}, {"B", 1, 100'000}, {"SEED", 0, kAnySeed}});
+  expect(n[2] <= n[0], "world '", id, "': B, the successors of an action, cannot be more than the ", n[0],
+         " states");
+  expect(n[0] * n[1] * n[2] <= 20'000'000, "world '", id, "': S x A x B must be at most 20000000, got ",
+         n[0] * n[1] * n[2]);
+  return tabular_world(id,
+                       garnet(static_cast<int>(n[0]), static_cast<int>(n[1]), static_cast<int>(n[2]), n[3]));
+}
+
+World make_random_lake(const std::string& id) {
+  const auto n = numbers_of(id, kRandomLake, {{"SIZE", 2, 100}, {"SEED", 0, kAnySeed}});
+  return tabular_world(id, frozen_lake_random(static_cast<int>(n[0]), n[1]));
+}
+
 SoftmaxPolicy policy_of(const World& world) {
   if (world.mdp) return {LogitTable{world.mdp->S, world.mdp->A}};
   return {Mlp{.sizes = {world.observation, 64, 64, world.A}, .output_gain = 0.01}};
@@ -93,14 +142,31 @@ const std::vector<WorldEntry>& worlds() {
        [] { return tabular<frozen_lake_4x4>("FrozenLake-v1"); }},
       {"FrozenLake8x8-v1", "Gymnasium's 8x8 slippery lake", 0.99, 200,
        [] { return tabular<frozen_lake_8x8>("FrozenLake8x8-v1"); }},
+      {kRandomLake, "a random slippery lake of SIZE x SIZE", 0.99, 100,
+       [] { return make_random_lake("FrozenLake-random:8:0"); }},
+      {"CliffWalking-v0", "Gymnasium's 4x12 cliff, -100 a fall", 0.99, 200,
+       [] { return tabular<cliff_walking>("CliffWalking-v0"); }},
       {"bombs-and-bitcoin", "4x6 grid: home +10, bitcoin +1, bombs -10", 0.95, 50,
        [] { return tabular<bombs_and_bitcoin>("bombs-and-bitcoin"); }},
       {"windy-grid", "7x10 grid with an upward wind", 0.99, 100,
        [] { return tabular<windy_grid>("windy-grid"); }},
+      {kGarnet, "random MDP of S states, A actions, B successors each", 0.95, 100,
+       [] { return make_garnet("garnet:10:3:2:0"); }},
       {"CartPole-v0", "Gymnasium's CartPole, 200 steps", 0.99, 200,
-       [] { return environment_world("CartPole-v0", CartPole{}, 0.99, 200); }},
+       [] { return environment_world("CartPole-v0", CartPole{}, 0.99, 200); }, play<CartPole>},
       {"CartPole-v1", "Gymnasium's CartPole, 500 steps", 0.99, 500,
-       [] { return environment_world("CartPole-v1", CartPole{}, 0.99, 500); }},
+       [] { return environment_world("CartPole-v1", CartPole{}, 0.99, 500); }, play<CartPole>},
+      {"CartPoleFriction-v0", "cart-pole with friction, any force from -10 to 10", 0.99, FrictionCartPole::T,
+       nullptr, play<FrictionCartPole>},
+      {"Acrobot-v1", "Gymnasium's Acrobot: two links, a torque between them", 0.99, Acrobot::T,
+       [] { return environment_world("Acrobot-v1", Acrobot{}, Acrobot::gamma, Acrobot::T); }, play<Acrobot>},
+      {"MountainCar-v0", "Gymnasium's MountainCar", 0.99, MountainCar::T,
+       [] { return environment_world("MountainCar-v0", MountainCar{}, MountainCar::gamma, MountainCar::T); },
+       play<MountainCar>},
+      {"MountainCarContinuous-v0", "Gymnasium's MountainCar, any push from -1 to 1", 0.99,
+       MountainCarContinuous::T, nullptr, play<MountainCarContinuous>},
+      {"Pendulum-v1", "Gymnasium's Pendulum, any torque from -2 to 2", 0.99, Pendulum::T, nullptr,
+       play<Pendulum>},
   };
   return all;
 }
@@ -119,6 +185,10 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
   World world;
   if (id.starts_with("mdp:")) {
     world = tabular_world(id, read_mdp(id.substr(4)));
+  } else if (id.starts_with("garnet:")) {
+    world = make_garnet(id);
+  } else if (id.starts_with("FrozenLake-random:")) {
+    world = make_random_lake(id);
   } else {
     const auto entry =
         std::find_if(worlds().begin(), worlds().end(), [&](const WorldEntry& e) { return e.id == id; });
@@ -126,6 +196,8 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
     for (const auto& e : worlds()) known.push_back(e.id);
     known.emplace_back("mdp:FILE");
     if (entry == worlds().end()) throw Error(unknown_name("world", id, known));
+    expect(entry->make != nullptr, "world '", id,
+           "' has continuous actions, and policies here choose among finitely many; lowvar env plays it");
     world = entry->make();
   }
   if (world.mdp && (gamma || horizon)) {
@@ -137,6 +209,13 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
   if (gamma) world.gamma = *gamma;
   if (horizon) world.T = static_cast<int>(*horizon);
   return world;
+}
+
+Playground make_playground(const std::string& id) {
+  for (const auto& entry : worlds())
+    if (entry.id == id && entry.environment) return {entry.environment(), entry.T, entry.make != nullptr};
+  const World world = make_world(id, std::nullopt, std::nullopt);
+  return {any_environment(TabularEnvironment(world.mdp)), world.T, true};
 }
 
 PolicyChoice make_policy(const World& world, const std::string& spec) {
@@ -227,9 +306,13 @@ OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const P
   const Array<double> values = V ? *V : zeros<double>(mdp.T + 1, mdp.S);
   out.truth.gradient = policy_gradient(mdp, pi);
   if (&theta == &behaviour || theta == behaviour) {
-    auto exact = exact_moments(estimator.name, mdp, pi, values);
-    out.truth.mean = std::move(exact.mean);
-    out.truth.variance = std::move(exact.variance);
+    try {
+      auto exact = exact_moments(estimator.name, mdp, pi, values);
+      out.truth.mean = std::move(exact.mean);
+      out.truth.variance = std::move(exact.variance);
+    } catch (const Error& e) {  // an estimator that the oracle has no recursion for
+      out.reason = e.what();
+    }
     return out;
   }
   constexpr long limit = 10'000'000;

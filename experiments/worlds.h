@@ -7,21 +7,32 @@
 #include <vector>
 
 #include "algorithms/measure/measure.h"
+#include "experiments/any_environment.h"
 
 namespace lowvar {
 
-/// A line of the list of worlds: how to make one at its default discount and horizon.
+/// A line of the list of worlds: how to make one at its default discount and horizon. `make` is null where
+/// actions are continuous, which policies do not choose yet; `environment` is null where worlds are tabular.
 struct WorldEntry {
   std::string id;
   std::string description;
   double gamma;
   int T;
   World (*make)();
+  std::shared_ptr<const AnyEnvironment> (*environment)() = nullptr;
 };
 const std::vector<WorldEntry>& worlds();
 
 /// The world of this id, or of an MDP file as "mdp:FILE", at another discount or horizon where given.
 World make_world(const std::string& id, std::optional<double> gamma, std::optional<long> horizon);
+
+/// The world of this id as something to play in, of discrete or continuous actions.
+struct Playground {
+  std::shared_ptr<const AnyEnvironment> environment;
+  int T;
+  bool has_policies;  // whether make_world knows it too
+};
+Playground make_playground(const std::string& id);
 
 /// A policy and its parameters: `uniform`, `logits:FILE`, `init:SEED` or `reference`.
 struct PolicyChoice {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/blas.h"
+#include "core/error.h"
 #include "core/random.h"
 
 namespace lowvar {
@@ -107,6 +108,26 @@ TYPED_TEST(Gemm, GivesTheSameBitsForAnyNumberOfThreads) {
             << m << "x" << n << "x" << k << " " << transpose;
     }
   omp_set_num_threads(before);
+}
+
+TEST(Solve, InvertsTheProduct) {
+  for (const int n : {0, 1, 2, 5, 33, 100})
+    for (const int columns : {0, 1, 3}) {
+      const auto a = random_numbers<double>(n * n, "a"), x = random_numbers<double>(n * columns, "x");
+      std::vector<double> b(x.size());
+      gemm(false, false, n, columns, n, a.data(), x.data(), 0.0, b.data());
+      auto destroyed = a;
+      solve(n, columns, destroyed.data(), b.data());
+      for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(b[i], x[i], 1e-10) << n << "x" << columns;
+    }
+}
+
+TEST(Solve, PivotsAndRefusesSingularSystems) {
+  std::vector<double> swap{0, 1, 2, 0}, b{3, 4};
+  solve(2, 1, swap.data(), b.data());
+  EXPECT_EQ(b, (std::vector<double>{2, 3}));
+  std::vector<double> singular{1, 2, 2, 4}, c{1, 1};
+  EXPECT_THROW(solve(2, 1, singular.data(), c.data()), Error);
 }
 
 TEST(Blas, NamesItself) {

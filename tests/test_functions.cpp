@@ -153,7 +153,7 @@ TEST(Functions, DerivativesOnBothSidesOfKinks) {
       {"maximum",
        [&](auto v) { return sum(square(maximum(v, v * 0 + w))) + sum(tanh(maximum(v * 0 + w, v))); }},
       {"clip", [&](auto v) { return sum(square(clip(v, -0.05, 0.05) + v)); }},
-      {"where", [&](auto v) { return dot(square(where(greater(v, 0.3), v * w, exp(v))), w); }},
+      {"where", [&](auto v) { return dot(square(where(greater(v, 0), v * w, exp(v))), w); }},
   };
   for (const auto& [name, loss] : losses) {
     const auto report = gradcheck(loss, x, {.orders = 2, .tolerance = 1e-7});

@@ -27,7 +27,7 @@ Trajectories rollout(const Mdp& mdp, const Array<double>& pi, Draw draw);
 
 /// Trajectories of at most T steps; the episodes of the draw run side by side, one batch of observations a
 /// step.
-template <Environment E>
+template <DiscreteEnvironment E>
 Trajectories rollout(const E& env, const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
                      int T, Draw draw) {
   struct Episode {

@@ -25,7 +25,7 @@ struct World {
 World tabular_world(std::string id, Mdp mdp);
 
 /// A world of an Environment: its policies are networks.
-template <Environment E>
+template <DiscreteEnvironment E>
 World environment_world(std::string id, E env, double gamma, int T) {
   return {std::move(id), gamma, T, E::actions, E::observation,
           [env](const SoftmaxPolicy& policy, const Parameters& theta, int horizon, Draw draw) {

@@ -10,8 +10,8 @@ namespace {
 int list(const std::string& what) {
   if (what == "envs") {
     for (const auto& w : worlds())
-      fmt::print("{:<20} gamma {:<5} T {:<5} {}\n", w.id, w.gamma, w.T, w.description);
-    fmt::print("{:<20} {}\n", "mdp:FILE", "a tabular world from a JSON file");
+      fmt::print("{:<28} gamma {:<5} T {:<5} {}\n", w.id, w.gamma, w.T, w.description);
+    fmt::print("{:<28} {}\n", "mdp:FILE", "a tabular world from a JSON file");
   } else if (what == "estimators") {
     for (const auto& f : estimator_families())
       fmt::print("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);

@@ -50,14 +50,17 @@ std::vector<Row> read_csv(const std::filesystem::path& path) {
   return rows;
 }
 
+bool matches(const Row& row, const nlohmann::json& where) {
+  for (const auto& [key, value] : where.items())
+    if (row.at(key) != value.get<std::string>()) return false;
+  return true;
+}
+
 /// The number of `column` in the only row where every key of `where` has its value.
 double look_up(const std::vector<Row>& rows, const nlohmann::json& where, const std::string& column) {
   const Row* found = nullptr;
   for (const Row& row : rows) {
-    bool matches = true;
-    for (const auto& [key, value] : where.items())
-      matches = matches && row.at(key) == value.get<std::string>();
-    if (!matches) continue;
+    if (!matches(row, where)) continue;
     expect(found == nullptr, "two rows match ", where.dump());
     found = &row;
   }
@@ -90,10 +93,34 @@ bool check_claims(const std::string& id, const std::filesystem::path& csv) {
   };
   for (const auto& claim : expected.value("equal", nlohmann::json::array())) {
     const double got = look_up(rows, claim.at("where"), claim.at("column")), want = claim.at("value");
-    const double tolerance = claim.at("tolerance");
-    judge(std::abs(got - want) <= tolerance * std::abs(want),
+    const double tolerance = claim.value("tolerance", 0.0);
+    double absolute = claim.value("absolute", 0.0);
+    if (claim.contains("z"))
+      absolute += claim.at("z").get<double>() * look_up(rows, claim.at("where"), claim.at("se"));
+    judge(std::abs(got - want) <= tolerance * std::abs(want) + absolute,
           fmt::format("{}: {} = {:.12g}, expected {:.12g}", label(claim.at("where")),
                       std::string(claim.at("column")), got, want));
+  }
+  for (const auto& claim : expected.value("between", nlohmann::json::array())) {
+    const double x = look_up(rows, claim.at("where"), claim.at("column"));
+    const double low = claim.at("low"), high = claim.at("high");
+    judge(low <= x && x <= high,
+          fmt::format("{}: {} = {:.6g}, expected from {} to {}", label(claim.at("where")),
+                      std::string(claim.at("column")), x, low, high));
+  }
+  for (const auto& claim : expected.value("match", nlohmann::json::array())) {
+    const std::string column = claim.at("column"), to = claim.at("to");
+    const auto where = claim.value("where", nlohmann::json::object());
+    const double tolerance = claim.at("tolerance");
+    int compared = 0, apart = 0;
+    for (const Row& row : rows) {
+      if (row.at(column).empty() || row.at(to).empty() || !matches(row, where)) continue;
+      const double x = std::stod(row.at(column)), y = std::stod(row.at(to));
+      ++compared;
+      apart += !(std::abs(x - y) <= tolerance * std::abs(y));
+    }
+    judge(compared > 0 && apart == 0,
+          fmt::format("{} = {} in {} of {} rows", column, to, compared - apart, compared));
   }
   for (const auto& claim : expected.value("ordered", nlohmann::json::array())) {
     // The column falls along the list by at least `factor` from one to the next.
@@ -115,16 +142,21 @@ bool check_claims(const std::string& id, const std::filesystem::path& csv) {
   for (const auto& claim : expected.value("agree", nlohmann::json::array())) {
     // Every row with both: |sampled - exact| within z standard errors.
     const std::string sampled = claim.at("sampled"), se = claim.at("se"), exact = claim.at("exact");
+    const auto chosen = claim.value("where", nlohmann::json::object());
+    const auto name = claim.value("name", std::vector<std::string>{"world", "rung"});
     const double z = claim.at("z");
     double worst = 0;
     int compared = 0;
     std::string where;
     for (const Row& row : rows) {
-      if (row.at(sampled).empty() || row.at(exact).empty()) continue;
+      if (row.at(sampled).empty() || row.at(exact).empty() || !matches(row, chosen)) continue;
       ++compared;
-      const double away =
-          std::abs(std::stod(row.at(sampled)) - std::stod(row.at(exact))) / std::stod(row.at(se));
-      if (!(away <= worst)) worst = away, where = row.at("world") + ", " + row.at("rung");
+      const double off = std::abs(std::stod(row.at(sampled)) - std::stod(row.at(exact)));
+      const double away = off == 0 ? 0 : off / std::stod(row.at(se));
+      if (away <= worst) continue;
+      worst = away;
+      where.clear();
+      for (const auto& column : name) where += (where.empty() ? "" : ", ") + row.at(column);
     }
     judge(compared > 0 && worst <= z,
           fmt::format(
@@ -132,6 +164,16 @@ bool check_claims(const std::string& id, const std::filesystem::path& csv) {
               sampled, compared, worst, where, z));
   }
   return all;
+}
+
+int publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check) {
+  directory.write(id + ".csv", csv.text());
+  draw(id, directory.path());
+  for (const char* extension : {".svg", ".png"}) directory.adopt(id + extension);
+  const int status = check && !check_claims(id, directory.path() / (id + ".csv")) ? 1 : 0;
+  directory.finish(status);
+  fmt::print("wrote {}\n", (directory.path() / (id + ".svg")).string());
+  return status;
 }
 
 }  // namespace lowvar

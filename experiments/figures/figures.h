@@ -6,9 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "experiments/output.h"
+
 namespace lowvar {
 
 enum class Effort { smoke, quick, full };
+
+/// The number that goes with the effort.
+inline long choose(Effort effort, long smoke, long quick, long full) {
+  return effort == Effort::smoke ? smoke : effort == Effort::quick ? quick : full;
+}
 
 struct Figure {
   std::string id;
@@ -19,10 +26,37 @@ struct Figure {
 };
 
 int run_ladder(Effort effort, bool check, const std::filesystem::path& out);
+int run_baseline_parabola(Effort effort, bool check, const std::filesystem::path& out);
+int run_gae_frontier(Effort effort, bool check, const std::filesystem::path& out);
+int run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::path& out);
+int run_ppo_clip(Effort effort, bool check, const std::filesystem::path& out);
+int run_score_pathwise_measure(Effort effort, bool check, const std::filesystem::path& out);
+int run_action_dimension(Effort effort, bool check, const std::filesystem::path& out);
+int run_rloo(Effort effort, bool check, const std::filesystem::path& out);
+int run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out);
+int run_missing_baseline(Effort effort, bool check, const std::filesystem::path& out);
 
 inline const std::vector<Figure>& figures() {
   static const std::vector<Figure> all = {
       {"ladder", "the variance ladder: variance, bias and cost from REINFORCE to PPO", run_ladder},
+      {"baseline-parabola", "variance of REINFORCE against a constant baseline: a parabola, and its minimum",
+       run_baseline_parabola},
+      {"gae-frontier", "bias and variance of GAE against lambda, and the best lambda for N trajectories",
+       run_gae_frontier},
+      {"ladder-not-a-theorem",
+       "how often, on random MDPs, a rung of the ladder has more variance than the one above",
+       run_ladder_not_a_theorem},
+      {"ppo-clip", "PPO's clipped surrogate and its gradient, one term", run_ppo_clip},
+      {"score-pathwise-measure",
+       "score function, pathwise and measure-valued: variances, and where they cross",
+       run_score_pathwise_measure},
+      {"action-dimension", "variance against the action dimension: state and factorised baselines, pathwise",
+       run_action_dimension},
+      {"rloo", "baselines from a group of samples: RLOO, group mean and GRPO", run_rloo},
+      {"noise-to-signal", "noise to signal of REINFORCE on the double integrator: table and heat-map",
+       run_noise_to_signal},
+      {"missing-baseline", "the blow-up of variance at small exploration, with and without a state baseline",
+       run_missing_baseline},
   };
   return all;
 }
@@ -31,7 +65,19 @@ inline const std::vector<Figure>& figures() {
 void draw(const std::string& id, const std::filesystem::path& out);
 
 /// Judges a CSV of results by the claims of figures/ID/expected.json and prints a line for each. True if all
-/// hold.
+/// hold. The lists of claims, all optional:
+///   equal    {where, column, value, tolerance = 0, absolute = 0, z = 0, se}: |x - value| is at most
+///            tolerance |value| + absolute + z times the standard error in the column se
+///   between  {where, column, low, high}: low <= x <= high
+///   ordered  {where, along, list, column, factor}: x falls along the list, by the factor or more at each
+///   step match    {column, to, tolerance, where = {}}: the two columns of every row that has both agree
+///   {sampled, se, exact, z, where = {}, name = [world, rung]}: |sampled - exact| <= z se on every row
+///            that has both; `name` are the columns that name the worst
+/// `where` chooses rows: each of its keys is a column and each value the text to be found there. The first
+/// three speak of one row.
 bool check_claims(const std::string& id, const std::filesystem::path& csv);
+
+/// Writes ID.csv, draws it, judges it if `check`, and closes the directory. The exit status.
+int publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check);
 
 }  // namespace lowvar

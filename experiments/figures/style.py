@@ -4,6 +4,7 @@ import math
 import os
 
 import matplotlib
+import matplotlib.figure
 from matplotlib.textpath import TextPath
 
 matplotlib.use("Agg")
@@ -40,6 +41,67 @@ matplotlib.rcParams.update({
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 INK, GREY, PALE = "#222222", "#777777", "#E6E6E6"
+
+# Sampled values are dots with 95 % intervals, exact ones lines or open diamonds.
+POINT = {"marker": "o", "markersize": 3.8, "markeredgewidth": 0}
+INTERVAL = {"linewidth": 1.4, "solid_capstyle": "butt"}
+EXACT = {"marker": "D", "markersize": 5.8, "markerfacecolor": "none", "markeredgecolor": INK,
+         "markeredgewidth": 0.75, "linestyle": "none"}
+SMALL = 7.2  # points
+
+# Inches.
+WIDTH = 8.0
+MARGIN = 0.12
+
+
+def page(height, title, subtitle):
+    """A figure of so many inches, with its title and a line below it."""
+    fig = matplotlib.figure.Figure(figsize=(WIDTH, height), facecolor="white")
+    fig.text(MARGIN / WIDTH, 1 - 0.24 / height, title, fontsize=12, weight="bold", va="baseline")
+    fig.text(MARGIN / WIDTH, 1 - 0.44 / height, subtitle, color=GREY, va="baseline")
+    return fig
+
+
+def panel(fig, left, top, width, height, **how):
+    """Axes, in inches from the upper left corner of the page."""
+    page_width, page_height = fig.get_size_inches()
+    return fig.add_axes([left / page_width, 1 - (top + height) / page_height, width / page_width,
+                         height / page_height], **how)
+
+
+def write(ax, x, up, text, **how):
+    """Text, x inches from the left edge of the axes and up inches above their upper edge."""
+    box = ax.get_position()
+    page_width, page_height = ax.figure.get_size_inches()
+    return ax.figure.text(box.x0 + x / page_width, box.y1 + up / page_height, text, **how)
+
+
+def name_panel(ax, name, note="", right="", up=0.09):
+    """The name of a panel, a note below it and a remark at its right, the lowest `up` inches above the axes."""
+    if note:
+        write(ax, 0, up, note, fontsize=SMALL, color=GREY, va="baseline")
+        up += 0.17
+    write(ax, 0, up, name, fontsize=9.5, weight="bold", va="baseline")
+    if right:
+        width = ax.get_position().width * WIDTH
+        write(ax, width, up, right, fontsize=SMALL, color=GREY, va="baseline", ha="right")
+
+
+def draw_points(ax, x, y, se, colour, floor=-math.inf, zorder=5, **how):
+    """Sampled values with 95 % intervals, cut off at floor."""
+    for xi, yi, si in zip(x, y, se):
+        ax.plot([xi, xi], [max(yi - 1.96 * si, floor), max(yi + 1.96 * si, floor)], color=colour, zorder=zorder,
+                **INTERVAL)
+        if yi > floor:
+            ax.plot(xi, yi, color=colour, linestyle="none", zorder=zorder + 1, clip_on=False, **{**POINT, **how})
+
+
+def plain(x, _=None):
+    """A number of a tick: as people write it, powers of ten where it is large or small."""
+    if x == 0 or 1e-4 < abs(x) < 1e4:
+        return f"{x:.10g}".replace("-", "−")
+    mantissa, exponent = f"{x:.0e}".split("e")
+    return ("$10^{%d}$" if mantissa == "1" else "$" + mantissa + r"\cdot 10^{%d}$") % int(exponent)
 
 
 def read_csv(path):

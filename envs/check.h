@@ -1,0 +1,358 @@
+// check_env: whether a world keeps the rules that everything here relies on.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "envs/env.h"
+
+namespace lowvar {
+
+struct EnvCheck {
+  int T = 0;         // the time limit of its rollouts; 0: env.T, or 1000 where it has none
+  int episodes = 6;  // half of them by actions at random, half by actions that keep the episode going
+  std::uint64_t seed = 0;
+};
+
+namespace detail {
+
+template <Environment E>
+class EnvChecker {
+ public:
+  using State = typename E::State;
+  using Action = typename E::Action;
+
+  EnvChecker(const E& env, EnvCheck options) : env_(env), untouched_(env), options_(options) {
+    if (options_.T == 0) {
+      if constexpr (requires { env.T; })
+        options_.T = env.T;
+      else
+        options_.T = 1000;
+    }
+  }
+
+  std::vector<std::string> report() {
+    declarations();
+    if (complaints_.empty()) {
+      try {
+        starts();
+        for (int episode = 0; episode < options_.episodes; ++episode) play(episode);
+        play_again();
+        randomness();
+        time_limit();
+      } catch (const std::exception& e) {
+        complain("throws", "it throws: ", e.what());
+      }
+    }
+    std::vector<std::string> out;
+    for (const auto& [kind, sentence] : complaints_) out.push_back(sentence);
+    return out;
+  }
+
+ private:
+  static constexpr std::size_t crowd = 100;
+  static constexpr int starting_seeds = 16;
+
+  /// An episode as it went, to be played again.
+  struct Record {
+    std::uint32_t episode;
+    State start;
+    std::vector<Action> actions;
+    std::vector<State> states;
+    std::vector<double> rewards;
+    bool terminated = false, alive_on_purpose = false;
+  };
+
+  /// The first of its kind is kept.
+  template <class... Parts>
+  void complain(const std::string& kind, const Parts&... parts) {
+    complaints_.emplace(kind, join(parts...));
+  }
+
+  static std::string text(const Action& a) {
+    if constexpr (DiscreteEnvironment<E>) {
+      return std::to_string(a);
+    } else {
+      std::string out;
+      for (const double x : a) out += join(out.empty() ? "" : ", ", x);
+      return out;
+    }
+  }
+
+  /// Equal as states where they can be compared, else as observations.
+  bool same(const State& a, const State& b) const {
+    if constexpr (std::equality_comparable<State>)
+      return a == b;
+    else
+      return seen(a) == seen(b);
+  }
+  bool same(const Step<State>& a, const Step<State>& b) const {
+    return a.reward == b.reward && a.terminated == b.terminated && same(a.state, b.state);
+  }
+  static bool same_position(Rng a, Rng b) {
+    for (int i = 0; i < 8; ++i)
+      if (a.bits() != b.bits()) return false;
+    return true;
+  }
+
+  std::vector<double> seen(const State& s) const {
+    std::vector<double> out(static_cast<std::size_t>(env_.observation));
+    env_.observe(s, out);
+    return out;
+  }
+
+  Rng rng_of(std::uint32_t episode) const { return Rng(options_.seed, "check-env", 0, episode); }
+  static Rng at(Rng rng, std::size_t t) {
+    rng.seek(static_cast<std::uint32_t>(t) + 1);
+    return rng;
+  }
+
+  void declarations() {
+    if (env_.observation < 1) complain("size", "an observation has ", env_.observation, " numbers");
+    if (options_.T < 1) complain("limit", "the time limit is ", options_.T, " steps");
+    if constexpr (requires { env_.gamma; })
+      if (!(env_.gamma >= 0 && env_.gamma <= 1)) complain("gamma", "gamma is ", env_.gamma);
+    if constexpr (DiscreteEnvironment<E>) {
+      if (env_.actions < 1) complain("actions", "there are ", env_.actions, " actions");
+    } else {
+      for (std::size_t i = 0; i < E::action_low.size(); ++i)
+        if (!(std::isfinite(E::action_low[i]) && E::action_low[i] < E::action_high[i] &&
+              std::isfinite(E::action_high[i])))
+          complain("actions", "the bounds of action component ", i, " are ", E::action_low[i], " and ",
+                   E::action_high[i]);
+    }
+    if constexpr (requires {
+                    env_.observation_low;
+                    env_.observation_high;
+                  })
+      for (std::size_t i = 0; i < env_.observation_low.size(); ++i)
+        if (!(env_.observation_low[i] <= env_.observation_high[i]))
+          complain("bounds", "the bounds of observation component ", i, " are ", env_.observation_low[i],
+                   " and ", env_.observation_high[i]);
+  }
+
+  /// Observations are all written, float32, finite, within bounds, and the same when asked again.
+  /// False where they are no numbers.
+  bool look(const State& s, const std::string& where) {
+    bool numbers = true;
+    std::vector<double> out(static_cast<std::size_t>(env_.observation),
+                            std::numeric_limits<double>::quiet_NaN());
+    env_.observe(s, out);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (!std::isfinite(out[i])) {
+        complain("observation", where, ": component ", i, " of the observation is ", out[i],
+                 ", or was not written");
+        numbers = false;
+      } else if (out[i] != static_cast<double>(static_cast<float>(out[i]))) {
+        complain("float32", where, ": component ", i, " of the observation, ", out[i],
+                 ", is not a float32 number");
+      }
+      if constexpr (requires {
+                      env_.observation_low;
+                      env_.observation_high;
+                    })
+        if (out[i] < env_.observation_low[i] || out[i] > env_.observation_high[i])
+          complain("bounds", where, ": component ", i, " of the observation is ", out[i],
+                   ", outside its bounds ", env_.observation_low[i], " and ", env_.observation_high[i]);
+    }
+    if (numbers && seen(s) != out)
+      complain("observe", where, ": observing one state twice gives two observations");
+    return numbers;
+  }
+
+  void starts() {
+    bool drew = false, differed = false;
+    std::optional<State> first;
+    for (std::uint32_t i = 0; i < starting_seeds; ++i) {
+      const Rng fresh(options_.seed + i, "check-env-start", i);
+      Rng one = fresh, two = fresh, three = fresh;
+      const State s = env_.reset(one);
+      look(s, join("start ", i));
+      if (!same(s, env_.reset(two)) || !same(s, E(untouched_).reset(three)))
+        complain("reset", "start ", i,
+                 ": the same random numbers give two starts; reset depends on something else");
+      drew = drew || !same_position(one, fresh);
+      if (!first) first = s;
+      differed = differed || !same(s, *first);
+    }
+    if (drew && !differed)
+      complain("seeds", "reset draws random numbers, but ", starting_seeds, " seeds start the same");
+  }
+
+  /// Any action, at times beyond its bounds.
+  Action any_action(Rng& rng) const {
+    Action a = random_action(env_, rng);
+    if constexpr (ContinuousEnvironment<E>)
+      if (rng.uniform() < 0.1)
+        for (double& x : a) x *= 3;
+    return a;
+  }
+
+  /// Actions that last two steps longer than the time limit, or as long as can be found: many episodes at
+  /// random, those that end replaced by copies of those that do not (Aldous & Vazirani 1994, go with the
+  /// winners).
+  std::vector<Action> lasting_actions(const State& start, const Rng& rng, Rng& choice) const {
+    struct Move {
+      Action action;
+      std::size_t parent;
+    };
+    const auto one_of = [&](std::size_t n) {
+      return static_cast<std::size_t>(choice.uniform() * static_cast<double>(n));
+    };
+    std::vector<State> now(crowd, start);
+    std::vector<std::vector<Move>> moves;
+    for (std::size_t t = 0; t < static_cast<std::size_t>(options_.T) + 2; ++t) {
+      std::vector<State> next;
+      std::vector<Move> alive;
+      Action last{};
+      for (std::size_t i = 0; i < crowd; ++i) {
+        Rng draws = at(rng, t);
+        last = random_action(env_, choice);
+        auto step = env_.step(now[i], last, draws);
+        if (step.terminated) continue;
+        next.push_back(std::move(step.state));
+        alive.push_back({last, i});
+      }
+      if (alive.empty()) {
+        moves.push_back({{last, crowd - 1}});
+        break;
+      }
+      for (const std::size_t survivors = alive.size(); alive.size() < crowd;) {
+        const std::size_t i = one_of(survivors);
+        next.push_back(next[i]);
+        alive.push_back(alive[i]);
+      }
+      now = std::move(next);
+      moves.push_back(std::move(alive));
+    }
+    std::vector<Action> out(moves.size());
+    for (std::size_t t = moves.size(), i = 0; t-- > 0;) {
+      out[t] = moves[t][i].action;
+      i = moves[t][i].parent;
+    }
+    return out;
+  }
+
+  void play(int number) {
+    const auto episode = static_cast<std::uint32_t>(number);
+    Rng rng = rng_of(episode), choice(options_.seed, "check-env-actions", episode);
+    const State start = env_.reset(rng);
+    Record record{episode, start, {}, {}, {}, false, number % 2 == 0};
+    std::vector<Action> actions;
+    if (record.alive_on_purpose)
+      actions = lasting_actions(start, rng, choice);
+    else
+      for (int t = 0; t < options_.T + 2; ++t) actions.push_back(any_action(choice));
+    State s = start;
+    for (std::size_t t = 0; t < actions.size() && !record.terminated; ++t) {
+      const Action& a = actions[t];
+      const std::string where = join("episode ", episode, ", step ", t, ", action ", text(a));
+      const Rng before = at(rng, t);
+      Rng one = before, two = before, three = before;
+      const auto step = env_.step(s, a, one);
+      if (!std::isfinite(step.reward)) {
+        complain("reward", where, ": the reward is ", step.reward);
+        return;
+      }
+      if (!look(step.state, where)) return;
+      if (!same(step, env_.step(s, a, two)) || !same_position(one, two))
+        complain("purity", where,
+                 ": the same state, action and random numbers give two different steps; something is "
+                 "remembered outside the state");
+      if (!same(step, E(untouched_).step(s, a, three)) || !same_position(one, three))
+        complain("copies", where, ": a copy of the world that was never used steps differently");
+      ++steps_;
+      if (!same_position(one, before)) {
+        ++draws_;
+        Rng other = at(Rng(options_.seed, "check-env-other", 0, episode), t);
+        differed_ += !same(step, env_.step(s, a, other));
+      }
+      record.actions.push_back(a);
+      record.states.push_back(step.state);
+      record.rewards.push_back(step.reward);
+      record.terminated = step.terminated;
+      s = step.state;
+    }
+    records_.push_back(std::move(record));
+  }
+
+  /// Everything once more, in the order it went and after all of it: what a world remembers shows late.
+  void play_again() {
+    for (const Record& record : records_)
+      for (const E& env : {E(env_), E(untouched_)}) {
+        Rng rng = rng_of(record.episode);
+        State s = env.reset(rng);
+        if (!same(s, record.start))
+          complain("reset", "episode ", record.episode, " starts differently when it is played again");
+        for (std::size_t t = 0; t < record.actions.size(); ++t) {
+          Rng draws = at(rng, t);
+          const auto step = env.step(s, record.actions[t], draws);
+          const bool last = record.terminated && t + 1 == record.actions.size();
+          if (!same(step, {record.states[t], record.rewards[t], last})) {
+            complain("again", "episode ", record.episode, ", step ", t,
+                     ": it goes differently when it is played again");
+            return;
+          }
+          s = step.state;
+        }
+      }
+  }
+
+  void randomness() {
+    if constexpr (requires { env_.stochastic; }) {
+      if (!env_.stochastic && draws_ > 0)
+        complain("stochastic", "it says that steps draw no random numbers, but they do");
+      if (env_.stochastic && steps_ > 0 && draws_ == 0)
+        complain("stochastic", "it says that steps are random, but they draw nothing from the Rng they get");
+    }
+    if (draws_ >= 100 && differed_ == 0)
+      complain("stochastic", draws_, " steps drew random numbers, and none depends on them");
+  }
+
+  /// Episodes kept going on purpose that all terminate at the time limit: it was meant as a truncation.
+  void time_limit() {
+    if (options_.T < 3) return;
+    std::map<std::size_t, int> ends;
+    int kept = 0;
+    for (const Record& record : records_)
+      if (record.alive_on_purpose) ++kept, ends[record.terminated ? record.actions.size() : 0]++;
+    for (const auto& [length, count] : ends)
+      if (count == kept && kept >= 2 && std::abs(static_cast<long>(length) - options_.T) <= 1)
+        complain("time limit", "every episode that lasts terminates after ", length,
+                 " steps, which is the time limit of ", options_.T,
+                 ": time limits belong to the rollout, which truncates");
+  }
+
+  const E& env_;
+  E untouched_;
+  EnvCheck options_;
+  std::vector<Record> records_;
+  long steps_ = 0, draws_ = 0, differed_ = 0;  // steps taken, those that drew, those that depended on it
+  std::map<std::string, std::string> complaints_;
+};
+
+}  // namespace detail
+
+/// What is wrong with a world, a sentence each; empty where nothing was found. Held to, by playing it:
+/// - a step is a function of state, action and random numbers, and a start of random numbers; copies agree,
+///   however much they were used, and nothing is remembered outside the state;
+/// - random numbers come from the Rng that is passed, where they are drawn they matter, and `stochastic`,
+/// where
+///   it is declared, is right;
+/// - rewards and observations are finite, observations are float32 numbers, all of them written, and within
+///   observation_low and observation_high where those are declared, up to the last of an episode;
+/// - actions beyond their bounds are borne;
+/// - an episode does not terminate because of the time limit.
+template <Environment E>
+std::vector<std::string> check_env(const E& env, EnvCheck options = {}) {
+  return detail::EnvChecker<E>(env, options).report();
+}
+
+}  // namespace lowvar

@@ -1,0 +1,54 @@
+// Pictures of worlds: a strip of frames, as SVG or, through matplotlib, as PNG.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "experiments/worlds.h"
+
+namespace lowvar {
+
+/// A drawing of lines, areas, discs and words, in pixels from the top left corner.
+class Picture {
+ public:
+  using Point = std::array<double, 2>;
+  struct Shape {
+    std::vector<Point> points = {};      // of a line or an area; the centre of a disc; where words are
+    std::string fill = {}, stroke = {};  // colours as #RRGGBB; empty: none
+    double width = 0;                    // of the stroke
+    double size = 0;                     // the radius of a disc, the height of words
+    std::string words = {};
+    enum class Anchor { left, middle } anchor = Anchor::left;
+  };
+
+  Picture(double width, double height) : width_(width), height_(height) {}
+  void line(std::vector<Point> points, const std::string& stroke, double width);
+  void area(std::vector<Point> points, const std::string& fill, const std::string& stroke = "",
+            double width = 0);
+  void disc(Point centre, double radius, const std::string& fill, const std::string& stroke = "",
+            double width = 0);
+  void words(Point at, double size, const std::string& colour, const std::string& text,
+             Shape::Anchor anchor = Shape::Anchor::left);
+
+  std::string svg() const;
+  /// Writes FILE.svg or FILE.png. Throws Error for any other ending, and where PNG's helper fails.
+  void write(const std::filesystem::path& path) const;
+
+ private:
+  std::string json() const;
+  double width_, height_;
+  std::vector<Shape> shapes_;
+};
+
+/// Whether strip() knows how to draw this world.
+bool can_draw(const std::string& id);
+/// The ids that strip() can draw.
+std::vector<std::string> drawable();
+
+/// At most `frames` of the states of one episode, evenly spaced from the first to the last, under a title.
+Picture strip(const std::string& id, const std::vector<std::vector<double>>& states, int frames,
+              const std::string& title);
+
+}  // namespace lowvar
