@@ -179,13 +179,8 @@ struct LqgEnvironment {
     return out;
   }
   Step<State> step(const State& s, const Action& a, Rng& rng) const { return lowvar::step(world, s, a, rng); }
-  /// Rounded through memory: g++ 12 drops the step from double to float and back when it makes a vector of
-  /// two.
   void observe(const State& s, std::span<double> out) const {
-    for (std::size_t i = 0; i < n; ++i) {
-      const volatile float rounded = static_cast<float>(s[i]);
-      out[i] = rounded;
-    }
+    for (std::size_t i = 0; i < n; ++i) out[i] = float32(s[i]);
   }
 };
 

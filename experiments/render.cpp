@@ -411,7 +411,8 @@ Picture strip(const std::string& id, const std::vector<std::vector<double>>& sta
 
   constexpr double page = 960, margin = 16, gap = 14, head = 40, foot = 22;
   const int shown = std::min(frames, static_cast<int>(states.size()));
-  const int widest = aspect < 1.25 ? 6 : aspect < 2 ? 4 : 3;
+  const bool fine = !classic && std::max(cells->grid.rows, cells->grid.cols) > 6;
+  const int widest = fine || aspect >= 2 ? 3 : aspect >= 1.25 ? 4 : 6;
   const int rows = (shown + widest - 1) / widest;
   const int columns = std::max((shown + rows - 1) / rows, widest - 1);
   const double width = (page - 2 * margin - (columns - 1) * gap) / columns, height = width / aspect;

@@ -169,7 +169,7 @@ Matrix gain_residual(const Lqg& world, const LinearGaussianPolicy& policy, const
   return add(product(world.Q_a, policy.K), sandwich(world.B, N, loop.F));
 }
 
-/// Adds weight * (-2 residual covariance, -2 diag(Sigma (Q_a + B'N B)) scale) to a gradient.
+/// Adds -2 weight (Q_a K + B'N F) covariance and -2 log_std_weight diag(Sigma (Q_a + B'N B)).
 void add_gradient(const Lqg& world, const LinearGaussianPolicy& policy, const ClosedLoop& loop,
                   const Matrix& N, const Matrix& covariance, double weight, double log_std_weight,
                   std::vector<double>& gradient) {
@@ -199,8 +199,7 @@ void check_values(const Lqg& world, const QuadraticValues& values) {
 // ----------------------------------------------------------------------------------------------------------
 // Moments. All noise of a trajectory is stacked into x = (s_0's, u_0, ..., u_{T-1}) ~ N(0, I), of length D.
 // Rewards, TD errors and scores are x'A x + c; a score's matrix has rank two:
-//   W_t = (h k' + k h') / 2,  h the unit vector of e_{t,i},  k = row j of s_t (K, over sigma_i) or h
-//   (log_std).
+//   W_t = (h k' + k h') / 2,  h the unit vector of e_{t,i},  k = row j of s_t over sigma_i (K) or h (log_std)
 // All scores have mean zero. With joint cumulants of quadratic forms,
 //   kappa(A_1 .. A_k) = 2^(k-1) sum over orderings of {2..k} of tr(A_1 A_.. ... A_..),
 // the first one with its constant added, every moment is a sum over partitions.
@@ -307,8 +306,8 @@ ReturnMoments return_moments(const Lqg& world, const LinearGaussianPolicy& polic
   out.SR = out.S2R = out.S2R2 = out.S2;
   const double R2 = 2 * inner(R, R);
   const double work = static_cast<double>(all.size()) * x.D * x.D * x.D;
-  for_each(static_cast<int>(all.size()), work, [&](int which_one) {
-    const Parameter& p = all[at(which_one)];
+  for_each(static_cast<int>(all.size()), work, [&](int number) {
+    const Parameter& p = all[at(number)];
     Matrix W = zeros<double>(x.D, x.D);
     for (int t = 0; t < x.T; ++t) {
       const double* h = h_of(x, p, t);
@@ -323,7 +322,7 @@ ReturnMoments return_moments(const Lqg& world, const LinearGaussianPolicy& polic
     double WRWR = 0;
     for (int r = 0; r < x.D; ++r)
       for (int c = 0; c < x.D; ++c) WRWR += WR(r, c) * WR(c, r);
-    const std::size_t i = at(which_one);
+    const std::size_t i = at(number);
     out.S2[i] = 2 * inner(W, W);
     out.SR[i] = 2 * inner(W, R);
     out.S2R[i] = 8 * inner(W, WR);
@@ -413,10 +412,9 @@ Products products(const Stack& x, const Weights& w) {
 std::pair<double, double> causal_term(const Stack& x, const Weights& w, const Products& products,
                                       const Parameter& parameter, double c, int t) {
   const std::size_t D = at(x.D);
-  const auto A = [&](int time, int row) {
-    return &w.A[at(time)](row, 0);
-  };                                      // A_time h, for the unit h of `row`
-  const auto Ak = [&](int time, int p) {  // A_time k_p
+  // A_time h for the unit vector h of `row`, and A_time k_p.
+  const auto A = [&](int time, int row) { return &w.A[at(time)](row, 0); };
+  const auto Ak = [&](int time, int p) {
     return parameter.j < 0 ? A(time, x.noise(p) + parameter.i)
                            : &products.As[at(time)](p * x.n + parameter.j, 0);
   };
