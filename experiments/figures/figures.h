@@ -65,16 +65,16 @@ inline const std::vector<Figure>& figures() {
 void draw(const std::string& id, const std::filesystem::path& out);
 
 /// Judges a CSV of results by the claims of figures/ID/expected.json and prints a line for each. True if all
-/// hold. The lists of claims, all optional:
-///   equal    {where, column, value, tolerance = 0, absolute = 0, z = 0, se}: |x - value| is at most
-///            tolerance |value| + absolute + z times the standard error in the column se
+/// hold. Its lists of claims, all optional:
+///   equal    {where, column, value, tolerance = 0, absolute = 0, z = 0, se}:
+///            |x - value| <= tolerance |value| + absolute + z times the standard error in the column se
 ///   between  {where, column, low, high}: low <= x <= high
-///   ordered  {where, along, list, column, factor}: x falls along the list, by the factor or more at each
-///   step match    {column, to, tolerance, where = {}}: the two columns of every row that has both agree
-///   {sampled, se, exact, z, where = {}, name = [world, rung]}: |sampled - exact| <= z se on every row
-///            that has both; `name` are the columns that name the worst
+///   ordered  {where, along, list, column, factor}: x falls along the list, each time by the factor or more
+///   match    {column, to, tolerance, where = {}}: two columns, on every row that has both
+///   agree    {sampled, se, exact, z, where = {}, name = [world, rung]}: |sampled - exact| <= z se on every
+///            row that has both; `name` are the columns that name the worst
 /// `where` chooses rows: each of its keys is a column and each value the text to be found there. The first
-/// three speak of one row.
+/// three speak of one row each time.
 bool check_claims(const std::string& id, const std::filesystem::path& csv);
 
 /// Writes ID.csv, draws it, judges it if `check`, and closes the directory. The exit status.
