@@ -88,8 +88,9 @@ TYPED_TEST(Gemm, GivesTheSameBitsForAnyNumberOfThreads) {
   const int before = omp_get_max_threads();
   const int sizes[][3] = {{2048, 64, 64},  {64, 64, 2048},  {4, 64, 2048},
                           {256, 256, 256}, {257, 129, 515}, {1024, 1, 512}};
-  for (const auto& [m, n, k] : sizes)
+  for (const auto& size : sizes)
     for (const bool transpose : {false, true}) {
+      const int m = size[0], n = size[1], k = size[2];  // OpenMP does not capture bindings
       const auto a = random_numbers<T>(m * k, "a"), b = random_numbers<T>(k * n, "b");
       std::vector<std::vector<T>> results;
       for (int threads = 1; threads <= 4; ++threads) {
