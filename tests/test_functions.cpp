@@ -161,6 +161,29 @@ TEST(Functions, DerivativesOnBothSidesOfKinks) {
   }
 }
 
+/// xtensor has functions of the same names, which must not be taken for these beside an array of any kind.
+TEST(Functions, OfAVarAndAnArray) {
+  const auto x = row_of<double>({1, 2, 3}), two = row_of<double>({2, 2, 2});
+  Array<double> plain = two;
+  const auto rvalue = [&] { return two; };
+  Tape<double> tape;
+  const Var<double> v = tape.parameter(x);
+  for (const auto& y : {minimum(v, two), minimum(v, plain), minimum(v, rvalue()), minimum(v, 2)})
+    EXPECT_EQ(y.value(), row_of<double>({1, 2, 2}));
+  for (const auto& y : {maximum(v, two), maximum(v, plain), maximum(v, rvalue()), maximum(v, 2)})
+    EXPECT_EQ(y.value(), row_of<double>({2, 2, 3}));
+  for (const auto& y : {greater(v, two), greater(v, plain), greater(v, rvalue())})
+    EXPECT_EQ(y.value(), row_of<double>({0, 0, 1}));
+  for (const auto& y : {less_equal(v, two), less_equal(v, plain), less_equal(v, rvalue())})
+    EXPECT_EQ(y.value(), row_of<double>({1, 1, 0}));
+  for (const auto& y : {clip(v, two, plain), clip(v, rvalue(), two), clip(v, 2, plain)})
+    EXPECT_EQ(y.value(), two);
+  for (const auto& y : {where(greater(v, two), v, two), where(greater(v, plain), v, plain)})
+    EXPECT_EQ(y.value(), row_of<double>({2, 2, 3}));
+  for (const auto& y : {pow(v, two), pow(v, plain), pow(v, 2)})
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(y.values()[i], x.data()[i] * x.data()[i], 1e-14);
+}
+
 TEST(Functions, DerivativesAtKinksAreAsStated) {
   const auto at = row_of<double>({0});
   const auto slope = [&](const std::function<Var<double>(Var<double>)>& f) {
