@@ -149,7 +149,7 @@ struct PlainLoop {
     }
   }
   void observe(const typename E::State& s, std::span<float> out) const {
-    double o[8];
+    double o[8] = {};
     env.observe(s, o);
     for (std::size_t j = 0; j < out.size(); ++j) out[j] = static_cast<float>(o[j]);
   }

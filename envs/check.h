@@ -150,7 +150,7 @@ class EnvChecker {
         complain("observation", where, ": component ", i, " of the observation is ", out[i],
                  ", or was not written");
         numbers = false;
-      } else if (out[i] != static_cast<double>(static_cast<float>(out[i]))) {
+      } else if (out[i] != float32(out[i])) {
         complain("float32", where, ": component ", i, " of the observation, ", out[i],
                  ", is not a float32 number");
       }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "autograd/autograd.h"
 #include "envs/classic_control.h"
 #include "experiments/worlds.h"
 #include "traces.h"
@@ -55,7 +56,8 @@ TEST(ClassicControl, WholeEpisodesAreThoseOfTheEquations) {
       expect_close(state, row.state, 1e-8, what);
       EXPECT_NEAR(step.reward, row.reward, 1e-8) << what;
       EXPECT_EQ(step.terminated, row.terminated) << what;
-      // An upright pole makes an error e times larger every twelve steps: past 200 of them a last digit is 1e-8.
+      // An upright pole makes an error e times larger every twelve steps: past 200 of them a last digit is
+      // 1e-8.
       if (row.t % 200 == 199) state = row.state;
     }
   }
@@ -221,6 +223,34 @@ TEST(ClassicControl, EquationsOfMotionAreTemplates) {
                 return Pendulum::move<double>({0.1, 0.2}, u).theta;
               }),
               1e-8);
+}
+
+/// d/dF of one component of move(s, F) by the engine, at F = 3.
+template <class World, template <class> class Pose, class... Numbers>
+double engine_slope(Var<double> Pose<Var<double>>::*component, Numbers... s) {
+  const std::vector<Array<double>> force = {full(1, 1, 3.0)}, state = {full(1, 1, s)...};
+  Tape<double> tape;
+  const auto F = tape.parameters(force), at = tape.parameters(state);
+  const auto next = [&]<std::size_t... i>(std::index_sequence<i...>) {
+    return World::move(Pose<Var<double>>{at[i]...}, F[0]);
+  }
+  (std::make_index_sequence<sizeof...(s)>{});
+  return grad(sum(next.*component), F)[0](0, 0);
+}
+
+TEST(ClassicControl, EquationsOfMotionRunOnTheEngine) {
+  const CartPole::Pose<Dual> cart{0.1, 0.2, 0.3, 0.4};
+  EXPECT_NEAR(
+      (engine_slope<CartPole, CartPole::Pose>(&CartPole::Pose<Var<double>>::theta_dot, 0.1, 0.2, 0.3, 0.4)),
+      CartPole::move(cart, Dual(3, 1)).theta_dot.slope, 1e-12);
+  EXPECT_NEAR((engine_slope<FrictionCartPole, CartPole::Pose>(&CartPole::Pose<Var<double>>::x_dot, 0.1, 0.2,
+                                                              0.3, 0.4)),
+              FrictionCartPole::move(cart, Dual(3, 1)).x_dot.slope, 1e-12);
+  EXPECT_NEAR(
+      (engine_slope<Acrobot, Acrobot::Links>(&Acrobot::Links<Var<double>>::theta2, 0.1, 0.2, 0.3, 0.4)),
+      Acrobot::move(Acrobot::Links<Dual>{0.1, 0.2, 0.3, 0.4}, Dual(3, 1)).theta2.slope, 1e-12);
+  EXPECT_NEAR((engine_slope<Pendulum, Pendulum::Swing>(&Pendulum::Swing<Var<double>>::theta, 0.1, 0.2)),
+              Pendulum::move(Pendulum::Swing<Dual>{0.1, 0.2}, Dual(3, 1)).theta.slope, 1e-12);
 }
 
 TEST(ClassicControl, FrictionTakesEnergyOut) {

@@ -143,7 +143,9 @@ TEST(VectorEnv, StatesFarFromAnyStartAgreeToo) {
   for (std::size_t i = 0; i < places.size(); ++i) {
     const auto step = Acrobot{}.step(places[i].state, actions[i], unused);
     EXPECT_EQ(many.terminated()[i], step.terminated);
-    if (!step.terminated) EXPECT_EQ(many.states()[i], step.state) << i;
+    if (!step.terminated) {
+      EXPECT_EQ(many.states()[i], step.state) << i;
+    }
   }
 }
 

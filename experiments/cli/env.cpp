@@ -284,7 +284,10 @@ int render(const PlayOptions& o, const std::string& frames, const std::string& o
 
 void add_env(CLI::App& app, int& status) {
   auto* env = app.add_subcommand("env", "replay actions in a world, roll out episodes, draw one");
-  env->require_subcommand(1);
+  env->callback([env] {
+    expect(!env->get_subcommands().empty(),
+           "env needs one of replay, rollout, render (see lowvar env --help)");
+  });
 
   auto* replayed = env->add_subcommand("replay", "what given actions lead to, as CSV");
   auto r = std::make_shared<ReplayOptions>();
