@@ -126,9 +126,11 @@ World make_random_lake(const std::string& id) {
   return tabular_world(id, frozen_lake_random(static_cast<int>(n[0]), n[1]));
 }
 
-SoftmaxPolicy policy_of(const World& world) {
-  if (world.mdp) return {LogitTable{world.mdp->S, world.mdp->A}};
-  return {Mlp{.sizes = {world.observation, 64, 64, world.A}, .output_gain = 0.01}};
+Policy policy_of(const World& world) {
+  if (world.mdp) return {Table{world.mdp->S, world.mdp->A}};
+  const int outputs = world.A ? world.A : world.m;
+  return {Mlp{.sizes = {world.observation, 64, 64, outputs}, .output_gain = 0.01},
+          world.A ? Head::softmax : Head::gaussian};
 }
 
 }  // namespace
@@ -157,16 +159,22 @@ const std::vector<WorldEntry>& worlds() {
       {"CartPole-v1", "Gymnasium's CartPole, 500 steps", 0.99, 500,
        [] { return environment_world("CartPole-v1", CartPole{}, 0.99, 500); }, play<CartPole>},
       {"CartPoleFriction-v0", "cart-pole with friction, any force from -10 to 10", 0.99, FrictionCartPole::T,
-       nullptr, play<FrictionCartPole>},
+       [] { return environment_world("CartPoleFriction-v0", FrictionCartPole{}, 0.99, FrictionCartPole::T); },
+       play<FrictionCartPole>},
       {"Acrobot-v1", "Gymnasium's Acrobot: two links, a torque between them", 0.99, Acrobot::T,
        [] { return environment_world("Acrobot-v1", Acrobot{}, Acrobot::gamma, Acrobot::T); }, play<Acrobot>},
       {"MountainCar-v0", "Gymnasium's MountainCar", 0.99, MountainCar::T,
        [] { return environment_world("MountainCar-v0", MountainCar{}, MountainCar::gamma, MountainCar::T); },
        play<MountainCar>},
       {"MountainCarContinuous-v0", "Gymnasium's MountainCar, any push from -1 to 1", 0.99,
-       MountainCarContinuous::T, nullptr, play<MountainCarContinuous>},
-      {"Pendulum-v1", "Gymnasium's Pendulum, any torque from -2 to 2", 0.99, Pendulum::T, nullptr,
-       play<Pendulum>},
+       MountainCarContinuous::T,
+       [] {
+         return environment_world("MountainCarContinuous-v0", MountainCarContinuous{}, 0.99,
+                                  MountainCarContinuous::T);
+       },
+       play<MountainCarContinuous>},
+      {"Pendulum-v1", "Gymnasium's Pendulum, any torque from -2 to 2", 0.99, Pendulum::T,
+       [] { return environment_world("Pendulum-v1", Pendulum{}, 0.99, Pendulum::T); }, play<Pendulum>},
   };
   return all;
 }
@@ -196,8 +204,6 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
     for (const auto& e : worlds()) known.push_back(e.id);
     known.emplace_back("mdp:FILE");
     if (entry == worlds().end()) throw Error(unknown_name("world", id, known));
-    expect(entry->make != nullptr, "world '", id,
-           "' has continuous actions, and policies here choose among finitely many; lowvar env plays it");
     world = entry->make();
   }
   if (world.mdp && (gamma || horizon)) {
@@ -213,13 +219,13 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
 
 Playground make_playground(const std::string& id) {
   for (const auto& entry : worlds())
-    if (entry.id == id && entry.environment) return {entry.environment(), entry.T, entry.make != nullptr};
+    if (entry.id == id && entry.environment) return {entry.environment(), entry.T};
   const World world = make_world(id, std::nullopt, std::nullopt);
-  return {any_environment(TabularEnvironment(world.mdp)), world.T, true};
+  return {any_environment(TabularEnvironment(world.mdp)), world.T};
 }
 
 PolicyChoice make_policy(const World& world, const std::string& spec) {
-  const SoftmaxPolicy policy = policy_of(world);
+  const Policy policy = policy_of(world);
   if (spec.starts_with("init:")) {
     std::uint64_t seed{};
     const std::string_view text = std::string_view(spec).substr(5);
@@ -227,7 +233,7 @@ PolicyChoice make_policy(const World& world, const std::string& spec) {
     expect(error == std::errc{} && end == text.data() + text.size(), "policy '", spec,
            "': the seed must be a whole number");
     Rng rng(seed, "policy-init");
-    if (!world.mdp) return {policy, initialise(std::get<Mlp>(policy.model), rng)};
+    if (!world.mdp) return {policy, initialise(policy, rng)};
     Array<double> logits = zeros<double>(world.mdp->S, world.mdp->A);
     for (double& each : values(logits)) each = rng.normal();
     return {policy, {logits}};
@@ -251,7 +257,7 @@ PolicyChoice make_policy(const World& world, const std::string& spec) {
   throw Error(join("unknown policy '", spec, "'; known: reference, uniform, logits:FILE, init:SEED"));
 }
 
-Array<double> table_of(const World& world, const SoftmaxPolicy& policy, const Parameters& theta) {
+Array<double> table_of(const World& world, const Policy& policy, const Parameters& theta) {
   std::vector<int> states(static_cast<std::size_t>(world.mdp->S));
   std::iota(states.begin(), states.end(), 0);
   return probabilities(policy, theta, {states});
@@ -293,7 +299,7 @@ Constants make_constants(const World& world, const PolicyChoice& choice, int pil
   return {world.gamma, exact.J, exact.b_star, std::move(exact.b_i), std::move(exact.mean_return_to_go)};
 }
 
-OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const Parameters& theta,
+OracleAnswer ask_oracle(const World& world, const Policy& policy, const Parameters& theta,
                         const Parameters& behaviour, const Estimator& estimator,
                         const std::optional<Array<double>>& V) {
   OracleAnswer out;

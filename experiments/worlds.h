@@ -11,8 +11,8 @@
 
 namespace lowvar {
 
-/// A line of the list of worlds: how to make one at its default discount and horizon. `make` is null where
-/// actions are continuous, which policies do not choose yet; `environment` is null where worlds are tabular.
+/// A line of the list of worlds: how to make one at its default discount and horizon. `environment` is null
+/// where worlds are tabular.
 struct WorldEntry {
   std::string id;
   std::string description;
@@ -30,13 +30,12 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
 struct Playground {
   std::shared_ptr<const AnyEnvironment> environment;
   int T;
-  bool has_policies;  // whether make_world knows it too
 };
 Playground make_playground(const std::string& id);
 
 /// A policy and its parameters: `uniform`, `logits:FILE`, `init:SEED` or `reference`.
 struct PolicyChoice {
-  SoftmaxPolicy policy;
+  Policy policy;
   Parameters theta;
 };
 PolicyChoice make_policy(const World& world, const std::string& spec);
@@ -47,7 +46,7 @@ FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, cons
                          int pilot, std::uint64_t seed);
 
 /// pi [S x A] of a tabular policy.
-Array<double> table_of(const World& world, const SoftmaxPolicy& policy, const Parameters& theta);
+Array<double> table_of(const World& world, const Policy& policy, const Parameters& theta);
 
 /// Constants of the estimators from the oracle where there is one, else from a pilot.
 Constants make_constants(const World& world, const PolicyChoice& choice, int pilot, std::uint64_t seed);
@@ -58,7 +57,7 @@ struct OracleAnswer {
   Truth truth;
   std::string reason;
 };
-OracleAnswer ask_oracle(const World& world, const SoftmaxPolicy& policy, const Parameters& theta,
+OracleAnswer ask_oracle(const World& world, const Policy& policy, const Parameters& theta,
                         const Parameters& behaviour, const Estimator& estimator,
                         const std::optional<Array<double>>& V);
 

@@ -36,8 +36,8 @@ struct DiagGaussian {
   Var<T> log_std;
 
   /// log density of each row of `action` [n x C], [n x 1].
-  Var<T> log_prob(const Array<T>& action) const {
-    const Var<T> z = (action - mean) * exp(-log_std);
+  Var<T> log_prob(const Operand<T>& action) const {
+    const Var<T> z = subtract(action, Operand<T>(mean)) * exp(-log_std);
     return sum_rows(square(z) * T(-0.5) - log_std - T(0.5) * std::log(T(2) * std::numbers::pi_v<T>));
   }
   /// sum_i log sigma_i + C (1 + log 2 pi) / 2, [n x 1].
@@ -59,6 +59,17 @@ Var<T> kl(const DiagGaussian<T>& p, const DiagGaussian<T>& q) {
 inline void sample_gaussian(std::span<const double> mean, std::span<const double> log_std, Rng& rng,
                             std::span<double> out) {
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = mean[i] + std::exp(log_std[i]) * rng.normal();
+}
+
+/// log density of `x` under independent normals.
+inline double log_density(std::span<const double> mean, std::span<const double> log_std,
+                          std::span<const double> x) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double z = (x[i] - mean[i]) * std::exp(-log_std[i]);
+    sum -= 0.5 * z * z + log_std[i] + 0.5 * std::log(2 * std::numbers::pi);
+  }
+  return sum;
 }
 
 }  // namespace lowvar

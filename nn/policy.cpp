@@ -1,25 +1,43 @@
 #include "nn/policy.h"
 
-#include <cmath>
-
 namespace lowvar {
 
-std::vector<std::string> SoftmaxPolicy::names() const {
-  if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->names();
-  return {"logits"};
-}
-
-int SoftmaxPolicy::actions() const {
+int outputs(const Model& model) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->sizes.back();
-  return std::get<LogitTable>(model).A;
+  return std::get<Table>(model).outputs;
 }
 
-Array<double> probabilities(const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
+std::vector<std::string> names(const Model& model) {
+  if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->names();
+  return {"table"};
+}
+
+std::vector<std::string> Policy::names() const {
+  if (head == Head::softmax && std::holds_alternative<Table>(model)) return {"logits"};
+  auto out = lowvar::names(model);
+  if (head == Head::gaussian) out.emplace_back("log_std");
+  return out;
+}
+
+std::vector<Array<double>> initialise(const Model& model, Rng& rng) {
+  if (const auto* mlp = std::get_if<Mlp>(&model)) return initialise(*mlp, rng);
+  const auto& table = std::get<Table>(model);
+  return {zeros<double>(table.S, table.outputs)};
+}
+
+std::vector<Array<double>> initialise(const Policy& policy, Rng& rng, double log_std) {
+  auto theta = initialise(policy.model, rng);
+  if (policy.head == Head::gaussian) theta.push_back(full<double>(1, outputs(policy.model), log_std));
+  return theta;
+}
+
+Array<double> probabilities(const Policy& policy, const std::vector<Array<double>>& theta,
                             const Inputs& inputs) {
+  expect(policy.head == Head::softmax, "only a softmax policy has action probabilities");
   Tape<double> tape;
   std::vector<Var<double>> constants;
   for (const auto& x : theta) constants.push_back(tape.constant(x));
-  return exp(policy(tape, constants, inputs).log_p).value();
+  return exp(std::get<Categorical<double>>(policy(tape, constants, inputs)).log_p).value();
 }
 
 }  // namespace lowvar

@@ -1,5 +1,5 @@
-// Stochastic policies over discrete actions: softmax over a table of logits, or over an MLP of the
-// observation.
+// Models of what is seen (a table over states, or a network of the observation) and stochastic policies on
+// them.
 #pragma once
 
 #include <span>
@@ -12,42 +12,97 @@
 
 namespace lowvar {
 
-/// One row of logits for each of S states.
-struct LogitTable {
-  int S, A;
+/// One row of `outputs` numbers for each of S states: logits, values, ...
+struct Table {
+  int S, outputs;
 };
 
-/// What the policy looks at, a row a step: state numbers for a table, observations [n x p] for a network.
+/// From a state number (Table) or an observation (Mlp) to a row of outputs.
+using Model = std::variant<Table, Mlp>;
+
+int outputs(const Model& model);
+/// Names of the parameter arrays, for reports by layer.
+std::vector<std::string> names(const Model& model);
+
+/// What is seen, a row a step: state numbers for a table, observations [n x p] for a network.
 struct Inputs {
   std::span<const int> state;
   const Array<double>* observation = nullptr;
 };
 
-/// pi(a|s; theta) = softmax(logits(s; theta))_a.
-struct SoftmaxPolicy {
-  std::variant<LogitTable, Mlp> model;
+/// Outputs [n x outputs] of the model; a table looks at `state`, a network at `observation` [n x p].
+template <class T>
+Var<T> forward(const Model& model, const std::vector<Var<T>>& theta, std::span<const int> state,
+               Var<T> observation) {
+  if (std::holds_alternative<Table>(model)) return gather(theta.front(), state);
+  return forward(std::get<Mlp>(model), theta, observation);
+}
+
+/// What was done, a row a step: numbers of choices for Categorical, vectors [n x m] for DiagGaussian.
+template <class T>
+struct Actions {
+  std::span<const int> choice;
+  Var<T> vector;
+};
+
+template <class T>
+using Distribution = std::variant<Categorical<T>, DiagGaussian<T>>;
+
+/// log pi(a_r) of each row, [n x 1].
+template <class T>
+Var<T> log_prob(const Distribution<T>& pi, const Actions<T>& actions) {
+  if (const auto* p = std::get_if<Categorical<T>>(&pi)) return p->log_prob(actions.choice);
+  return std::get<DiagGaussian<T>>(pi).log_prob(actions.vector);
+}
+
+/// Of each row, [n x 1].
+template <class T>
+Var<T> entropy(const Distribution<T>& pi) {
+  return std::visit([](const auto& p) { return p.entropy(); }, pi);
+}
+
+/// KL(p || q) of each row, [n x 1]; both of one kind.
+template <class T>
+Var<T> kl(const Distribution<T>& p, const Distribution<T>& q) {
+  if (const auto* c = std::get_if<Categorical<T>>(&p)) return kl(*c, std::get<Categorical<T>>(q));
+  return kl(std::get<DiagGaussian<T>>(p), std::get<DiagGaussian<T>>(q));
+}
+
+enum class Head {
+  softmax,   // pi(a|s) = softmax(outputs)_a
+  gaussian,  // N(outputs, diag(exp(2 log_std))); log_std [1 x m] is the last parameter array
+};
+
+/// pi(a|s; theta): a model, and how its outputs are read.
+struct Policy {
+  Model model;
+  Head head = Head::softmax;
 
   /// Names of the parameter arrays, for reports by layer.
   std::vector<std::string> names() const;
-  int actions() const;
 
   template <class T>
-  Categorical<T> operator()(const std::vector<Var<T>>& theta, std::span<const int> state,
-                            Var<T> observation) const {
-    if (std::holds_alternative<LogitTable>(model))
-      return Categorical<T>::from_logits(gather(theta.front(), state));
-    return Categorical<T>::from_logits(forward(std::get<Mlp>(model), theta, observation));
+  Distribution<T> operator()(const std::vector<Var<T>>& theta, std::span<const int> state,
+                             Var<T> observation) const {
+    if (head == Head::softmax) return Categorical<T>::from_logits(forward(model, theta, state, observation));
+    const std::vector<Var<T>> of_mean(theta.begin(), theta.end() - 1);
+    return DiagGaussian<T>{forward(model, of_mean, state, observation), theta.back()};
   }
 
   /// The distribution for these inputs; the observations become data of the tape.
-  Categorical<double> operator()(Tape<double>& tape, const std::vector<Var<double>>& theta,
-                                 const Inputs& inputs) const {
+  Distribution<double> operator()(Tape<double>& tape, const std::vector<Var<double>>& theta,
+                                  const Inputs& inputs) const {
     return (*this)(theta, inputs.state, inputs.observation ? tape.data(*inputs.observation) : Var<double>());
   }
 };
 
-/// Rows of action probabilities: [n x A].
-Array<double> probabilities(const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
+/// Parameters of the model: zeros for a table, orthogonal weights for a network.
+std::vector<Array<double>> initialise(const Model& model, Rng& rng);
+/// Those of the model, then log_std, all `log_std`, for a Gaussian head.
+std::vector<Array<double>> initialise(const Policy& policy, Rng& rng, double log_std = 0);
+
+/// Rows of action probabilities of a softmax policy: [n x A].
+Array<double> probabilities(const Policy& policy, const std::vector<Array<double>>& theta,
                             const Inputs& inputs);
 
 }  // namespace lowvar

@@ -22,26 +22,40 @@ struct Draw {
   int count;
 };
 
+/// What a policy does before a batch of observations, a row each.
+class ActingPolicy {
+ public:
+  ActingPolicy(const Policy& policy, const std::vector<Array<double>>& theta, const Inputs& inputs);
+  /// Draws the action of row r; log mu of it.
+  double act(int r, Rng& rng, int& action) const;
+  double act(int r, Rng& rng, std::span<double> action) const;
+
+ private:
+  Array<double> p_;              // action probabilities, or means
+  std::vector<double> log_std_;  // of a Gaussian
+};
+
 /// Trajectories of a tabular policy pi [S x A]; horizon mdp.T.
 Trajectories rollout(const Mdp& mdp, const Array<double>& pi, Draw draw);
 
 /// Trajectories of at most T steps; the episodes of the draw run side by side, one batch of observations a
 /// step.
-template <DiscreteEnvironment E>
-Trajectories rollout(const E& env, const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
-                     int T, Draw draw) {
+template <Environment E>
+Trajectories rollout(const E& env, const Policy& policy, const std::vector<Array<double>>& theta, int T,
+                     Draw draw) {
   struct Episode {
     Rng rng;
     typename E::State state;
     std::vector<double> observation, reward, log_mu;
     std::vector<int> action;
+    std::vector<double> vector;
     bool terminated = false;
   };
   std::vector<Episode> episodes;
   for (int i = 0; i < draw.count; ++i) {
     Rng rng(draw.seed, draw.stream, static_cast<std::uint32_t>(draw.first + i));
     const auto state = env.reset(rng);
-    episodes.push_back({rng, state, {}, {}, {}, {}});
+    episodes.push_back({rng, state, {}, {}, {}, {}, {}});
   }
   std::vector<int> running;
   for (int i = 0; i < draw.count; ++i) running.push_back(i);
@@ -50,19 +64,21 @@ Trajectories rollout(const E& env, const SoftmaxPolicy& policy, const std::vecto
     for (std::size_t k = 0; k < running.size(); ++k)
       env.observe(episodes[static_cast<std::size_t>(running[k])].state,
                   row(observation, static_cast<int>(k)));
-    const Array<double> p = probabilities(policy, theta, {{}, &observation});
+    const ActingPolicy acting(policy, theta, {{}, &observation});
     std::vector<int> still;
     for (std::size_t k = 0; k < running.size(); ++k) {
       Episode& e = episodes[static_cast<std::size_t>(running[k])];
-      const auto pi = row(p, static_cast<int>(k));
       e.rng.seek(static_cast<std::uint32_t>(t) + 1);  // step 0 is the reset
-      const int action = e.rng.categorical(pi);
+      typename E::Action action;
+      e.log_mu.push_back(acting.act(static_cast<int>(k), e.rng, action));
       const auto step = env.step(e.state, action, e.rng);
       const auto seen = row(observation, static_cast<int>(k));
       e.observation.insert(e.observation.end(), seen.begin(), seen.end());
-      e.action.push_back(action);
+      if constexpr (DiscreteEnvironment<E>)
+        e.action.push_back(action);
+      else
+        e.vector.insert(e.vector.end(), action.begin(), action.end());
       e.reward.push_back(step.reward);
-      e.log_mu.push_back(std::log(pi[static_cast<std::size_t>(action)]));
       e.state = step.state;
       e.terminated = step.terminated;
       if (!step.terminated) still.push_back(running[k]);
@@ -70,16 +86,19 @@ Trajectories rollout(const E& env, const SoftmaxPolicy& policy, const std::vecto
     running = std::move(still);
   }
   Trajectories out;
-  std::vector<double> observations;
+  std::vector<double> observations, vectors;
   for (const Episode& e : episodes) {
     out.offset.push_back(out.offset.back() + static_cast<int>(e.reward.size()));
     observations.insert(observations.end(), e.observation.begin(), e.observation.end());
     out.action.insert(out.action.end(), e.action.begin(), e.action.end());
+    vectors.insert(vectors.end(), e.vector.begin(), e.vector.end());
     out.reward.insert(out.reward.end(), e.reward.begin(), e.reward.end());
     out.log_mu.insert(out.log_mu.end(), e.log_mu.begin(), e.log_mu.end());
     out.terminated.push_back(e.terminated);
   }
   out.observation = from_values<double>(out.rows(), E::observation, observations);
+  if constexpr (ContinuousEnvironment<E>)
+    out.action_vector = from_values<double>(out.rows(), action_size<E>, vectors);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/array.h"
+#include "nn/policy.h"
 
 namespace lowvar {
 
@@ -15,7 +16,8 @@ struct Trajectories {
   std::vector<int> state;          // [rows]
   std::vector<int> final_state;    // [N], after the last step
   Array<double> observation;       // [rows x p]
-  std::vector<int> action;         // [rows]
+  std::vector<int> action;         // [rows], where actions are choices
+  Array<double> action_vector;     // [rows x m], where they are vectors
   std::vector<double> reward;      // [rows]
   std::vector<double> log_mu;      // [rows]
   std::vector<char> terminated;    // [N]; the others were ended by the horizon
@@ -29,6 +31,12 @@ struct Trajectories {
   int length(int i) const { return end(i) - begin(i); }
   std::span<const double> rewards(int i) const {
     return {reward.data() + begin(i), static_cast<std::size_t>(length(i))};
+  }
+
+  Inputs inputs() const { return {state, observation.size() ? &observation : nullptr}; }
+  /// What was done; vectors become data of the tape.
+  Actions<double> actions(Tape<double>& tape) const {
+    return {action, action_vector.size() ? tape.data(action_vector) : Var<double>()};
   }
 };
 

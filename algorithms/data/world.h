@@ -12,26 +12,31 @@ namespace lowvar {
 using Parameters = std::vector<Array<double>>;
 
 struct World {
-  std::string id;
+  std::string id = {};
   double gamma = 1;
   int T = 0;
-  int A = 0;
+  int A = 0;            // actions to choose from; 0 where they are vectors
+  int m = 0;            // length of a vector that acts; 0 where actions are choices
   int observation = 0;  // length of an observation; 0 where tabular
-  std::function<Trajectories(const SoftmaxPolicy&, const Parameters&, int T, Draw)> sample;
-  std::shared_ptr<const Mdp> mdp;  // the oracle; null where there is none
+  std::function<Trajectories(const Policy&, const Parameters&, int T, Draw)> sample = nullptr;
+  std::shared_ptr<const Mdp> mdp = nullptr;  // the oracle; null where there is none
 };
 
 /// A tabular world: its policies are tables of logits.
 World tabular_world(std::string id, Mdp mdp);
 
 /// A world of an Environment: its policies are networks.
-template <DiscreteEnvironment E>
+template <Environment E>
 World environment_world(std::string id, E env, double gamma, int T) {
-  return {std::move(id), gamma, T, E::actions, E::observation,
-          [env](const SoftmaxPolicy& policy, const Parameters& theta, int horizon, Draw draw) {
-            return rollout(env, policy, theta, horizon, draw);
-          },
-          nullptr};
+  World world{.id = std::move(id), .gamma = gamma, .T = T, .observation = E::observation};
+  if constexpr (DiscreteEnvironment<E>)
+    world.A = E::actions;
+  else
+    world.m = action_size<E>;
+  world.sample = [env](const Policy& policy, const Parameters& theta, int horizon, Draw draw) {
+    return rollout(env, policy, theta, horizon, draw);
+  };
+  return world;
 }
 
 }  // namespace lowvar

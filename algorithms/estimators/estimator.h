@@ -59,7 +59,7 @@ std::vector<EstimatorFamily> estimator_families();
 /// this is what the ruler measures; with all rows one group, divided by their number of trajectories, what an
 /// optimiser follows.
 std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators,
-                                    const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
+                                    const Policy& policy, const std::vector<Array<double>>& theta,
                                     const Trajectories& batch, std::span<const int> offset,
                                     const Constants& constants);
 

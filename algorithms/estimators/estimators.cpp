@@ -266,10 +266,9 @@ Estimator make_estimator(std::string_view name) {
                    "; each but reinforce* also with +undiscounted"));
 }
 
-std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators,
-                                    const SoftmaxPolicy& policy, const std::vector<Array<double>>& theta,
-                                    const Trajectories& batch, std::span<const int> offset,
-                                    const Constants& constants) {
+std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators, const Policy& policy,
+                                    const std::vector<Array<double>>& theta, const Trajectories& batch,
+                                    std::span<const int> offset, const Constants& constants) {
   const int n = batch.rows(), G = static_cast<int>(offset.size()) - 1;
   int columns = 0;
   for (const Estimator* e : estimators) columns += e->weightings;
@@ -278,9 +277,7 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
 
   Tape<double> tape;
   const auto parameters = tape.parameters(theta);
-  const auto log_pi =
-      policy(tape, parameters, {batch.state, batch.observation.size() ? &batch.observation : nullptr})
-          .log_prob(batch.action);
+  const auto log_pi = log_prob(policy(tape, parameters, batch.inputs()), batch.actions(tape));
   const Array<double> log_pi_value = log_pi.value();
   const Array<double> log_mu = from_values<double>(n, 1, batch.log_mu);
 

@@ -19,7 +19,7 @@ constexpr int pilot_shard = 32;
 
 /// f(batch) for N trajectories of a stream, in order.
 template <class F>
-void for_each_batch(const World& world, const SoftmaxPolicy& policy, const Parameters& theta, int N,
+void for_each_batch(const World& world, const Policy& policy, const Parameters& theta, int N,
                     std::uint64_t seed, std::string_view stream, F&& f) {
   const int shards = (N + pilot_shard - 1) / pilot_shard;
   ordered_reduce(
@@ -87,7 +87,7 @@ Critic network_critic(Mlp mlp, Parameters theta) {
   };
 }
 
-FittedCritic fit_critic(const World& world, const SoftmaxPolicy& policy, const Parameters& theta, int N,
+FittedCritic fit_critic(const World& world, const Policy& policy, const Parameters& theta, int N,
                         std::uint64_t seed) {
   if (world.mdp) {
     Array<double> sum = zeros<double>(world.T + 1, world.mdp->S), visits = sum;
@@ -147,7 +147,7 @@ FittedCritic fit_critic(const World& world, const SoftmaxPolicy& policy, const P
   return {network_critic(mlp, v), std::nullopt};
 }
 
-Constants pilot_constants(const World& world, const SoftmaxPolicy& policy, const Parameters& theta, int N,
+Constants pilot_constants(const World& world, const Policy& policy, const Parameters& theta, int N,
                           std::uint64_t seed) {
   Constants c;
   c.gamma = world.gamma;
@@ -190,7 +190,7 @@ Constants pilot_constants(const World& world, const SoftmaxPolicy& policy, const
   return c;
 }
 
-Measured measure(const World& world, const SoftmaxPolicy& policy, const Parameters& behaviour,
+Measured measure(const World& world, const Policy& policy, const Parameters& behaviour,
                  const std::vector<Rung>& rungs, const Critic& critic, const Constants& constants,
                  const MeasureOptions& options) {
   expect(options.trajectories >= 2, "a variance needs at least 2 trajectories, got ", options.trajectories);

@@ -27,11 +27,11 @@ struct FittedCritic {
   Critic critic;
   std::optional<Array<double>> table;
 };
-FittedCritic fit_critic(const World& world, const SoftmaxPolicy& policy, const Parameters& theta, int N,
+FittedCritic fit_critic(const World& world, const Policy& policy, const Parameters& theta, int N,
                         std::uint64_t seed);
 
 /// J, b*, b_i and the mean return to go from N trajectories of stream "pilot".
-Constants pilot_constants(const World& world, const SoftmaxPolicy& policy, const Parameters& theta, int N,
+Constants pilot_constants(const World& world, const Policy& policy, const Parameters& theta, int N,
                           std::uint64_t seed);
 
 /// An estimator under measurement, at its own parameters: those of the behaviour policy, or those after an
@@ -45,8 +45,9 @@ struct MeasureOptions {
   long trajectories = 10000;
   std::uint64_t seed = 0;
   int cosine_batch = 32;
-  int relative_to = 0;              // index of the rung that ratios and differences are taken to
-  std::optional<double> until_rse = {};  // go on, doubling, until every trace_cov has this relative standard error
+  int relative_to = 0;  // index of the rung that ratios and differences are taken to
+  std::optional<double> until_rse =
+      {};  // go on, doubling, until every trace_cov has this relative standard error
   std::function<void(long done, long total)> progress = [](long, long) {};
   /// Called in order of trajectories with the gradients of one rung, [n x d].
   std::function<void(int rung, long first, const Array<double>& g)> each = nullptr;
@@ -59,7 +60,7 @@ struct Measured {
 };
 
 /// Every rung on the same trajectories of stream "measure", drawn from `behaviour`.
-Measured measure(const World& world, const SoftmaxPolicy& policy, const Parameters& behaviour,
+Measured measure(const World& world, const Policy& policy, const Parameters& behaviour,
                  const std::vector<Rung>& rungs, const Critic& critic, const Constants& constants,
                  const MeasureOptions& options);
 

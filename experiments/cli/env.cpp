@@ -149,10 +149,8 @@ struct PlayOptions {
 
 void add_play_options(CLI::App& command, PlayOptions& o) {
   command.add_option("--env", o.env, "world id, or mdp:FILE")->required();
-  command.add_option(
-      "--policy", o.policy,
-      "random | reference | uniform | logits:FILE | init:SEED (default: reference; random where "
-      "actions are continuous)");
+  command.add_option("--policy", o.policy,
+                     "random | reference | uniform | logits:FILE | init:SEED (default: reference)");
   command.add_option("--seed", o.seed, "of the worlds and the policy")->capture_default_str();
 }
 
@@ -167,16 +165,23 @@ struct Episode {
   }
 };
 
+/// What was done in row r.
+Numbers action_of(const Trajectories& batch, int r) {
+  if (batch.action_vector.size()) {
+    const auto a = row(batch.action_vector, r);
+    return {a.begin(), a.end()};
+  }
+  return {static_cast<double>(batch.action[static_cast<std::size_t>(r)])};
+}
+
 /// Episodes 0, 1, ... of a policy in a world, each the same however many are asked for.
 class Episodes {
  public:
   static constexpr int shard = 256;  // how many are sampled together
 
   explicit Episodes(const PlayOptions& o) : player_(o.env), seed_(seed_option(o.seed)) {
-    policy_ = !o.policy.empty() ? o.policy : player_.world.has_policies ? "reference" : "random";
+    policy_ = o.policy.empty() ? "reference" : o.policy;
     if (policy_ == "random") return;
-    expect(player_.world.has_policies, "world '", o.env,
-           "' has continuous actions, and policies here choose among finitely many; use --policy random");
     model_ = make_world(o.env, std::nullopt, std::nullopt);
     choice_ = make_policy(model_, policy_);
   }
@@ -223,7 +228,7 @@ class Episodes {
         Rng rng = start_of(k);
         e.states.push_back(env.reset(rng));
         for (int t = batch.begin(k); t < batch.end(k); ++t) {
-          const Numbers action{static_cast<double>(batch.action[static_cast<std::size_t>(t)])};
+          const Numbers action = action_of(batch, t);
           e.states.push_back(env.step(e.states.back(), action, rng).state);
         }
       }

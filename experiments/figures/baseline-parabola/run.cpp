@@ -62,7 +62,7 @@ double score_norm_sq(const Mdp& mdp, const Array<double>& pi) {
 int run_baseline_parabola(Effort effort, bool check, const std::filesystem::path& out) {
   const World chain = make_world("chain", {}, {}), rooms = make_world("four-rooms", {}, {});
   const Panel panels[] = {
-      {bandit(), {{LogitTable{1, 4}}, {{{0.3, -0.2, 0.5, -1.0}}}}, choose(effort, 2000, 200'000, 2'000'000)},
+      {bandit(), {{Table{1, 4}}, {{{0.3, -0.2, 0.5, -1.0}}}}, choose(effort, 2000, 200'000, 2'000'000)},
       {chain, make_policy(chain, "reference"), choose(effort, 2000, 200'000, 1'000'000)},
       {rooms, make_policy(rooms, "reference"), choose(effort, 500, 20'000, 200'000)},
   };
