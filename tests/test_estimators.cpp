@@ -17,8 +17,10 @@ const std::vector<std::string> all_names = {"reinforce",
                                             "reinforce-optimal",
                                             "reinforce-per-parameter",
                                             "togo",
+                                            "togo-normalised",
                                             "togo-time",
                                             "togo-value",
+                                            "q-value",
                                             "td",
                                             "nstep:1",
                                             "nstep:3",
@@ -26,9 +28,14 @@ const std::vector<std::string> all_names = {"reinforce",
                                             "gae:0",
                                             "gae:0.9",
                                             "gae:1",
+                                            "vtrace:1:1",
+                                            "vtrace:0.9:0.7",
                                             "ppo-clip:0.2",
                                             "togo+undiscounted",
-                                            "gae:0.9+undiscounted"};
+                                            "gae:0.9+undiscounted",
+                                            "gae:0.9+whitened",
+                                            "togo+whitened+undiscounted",
+                                            "togo+undiscounted+whitened"};
 
 struct Fixture {
   World world = make_world("chain", {}, {});
@@ -36,7 +43,12 @@ struct Fixture {
   FittedCritic critic = make_critic(world, choice, "scaled:0.7", 0, 0);
   Constants constants = make_constants(world, choice, 0, 0);
   Trajectories batch = world.sample(choice.policy, choice.theta, world.T, {3, "test", 0, 50});
-  Fixture() { critic.critic(batch); }
+  Fixture() {
+    critic.critic(batch);
+    batch.action_values = zeros<double>(batch.rows(), 2);  // an arbitrary Q
+    Rng rng(4, "action-values");
+    for (double& q : values(batch.action_values)) q = rng.normal();
+  }
 
   Array<double> per_trajectory(const Estimator& e) const {
     return estimate({&e}, choice.policy, choice.theta, batch, batch.offset, constants).front();
@@ -52,46 +64,82 @@ std::vector<double> score(const Fixture& f, int r) {
   return z;
 }
 
+/// Minus the mean, over the standard deviation.
+std::vector<double> standardised(std::vector<double> x) {
+  const auto n = static_cast<double>(x.size());
+  const double mean = std::accumulate(x.begin(), x.end(), 0.0) / n;
+  double square = 0;
+  for (const double each : x) square += (each - mean) * (each - mean);
+  for (double& each : x) each = n > 1 ? (each - mean) / (std::sqrt(square / (n - 1)) + 1e-8) : 0;
+  return x;
+}
+
+/// Psi of every step of the batch by its plain definition, without gamma^t.
+std::vector<double> defined_weights(const Fixture& f, const std::string& base) {
+  const double gamma = f.constants.gamma;
+  std::vector<double> out;
+  for (int i = 0; i < f.batch.size(); ++i) {
+    const int n = f.batch.length(i), b = f.batch.begin(i);
+    const auto r = [&](int t) { return f.batch.reward[static_cast<std::size_t>(b + t)]; };
+    const auto v = [&](int t) { return f.batch.value[static_cast<std::size_t>(b + t)]; };
+    const auto next_v = [&](int t) { return t + 1 < n ? v(t + 1) : 0.0; };  // terminal, or V_T = 0
+    const auto delta = [&](int t) { return r(t) + gamma * next_v(t) - v(t); };
+    std::vector<double> G(static_cast<std::size_t>(n), 0);
+    for (int t = 0; t < n; ++t)
+      for (int k = t; k < n; ++k) G[static_cast<std::size_t>(t)] += std::pow(gamma, k - t) * r(k);
+    const std::vector<double> normalised = standardised(G);
+    for (int t = 0; t < n; ++t) {
+      const auto weighted = [&](double ratio, int K) {
+        double A = 0;
+        for (int k = t; k < std::min(n, t + K); ++k) A += std::pow(ratio, k - t) * delta(k);
+        return A;
+      };
+      const double R = G[0], G_t = G[static_cast<std::size_t>(t)];
+      double psi = NAN;
+      if (base == "reinforce") psi = R;
+      if (base == "reinforce-mean") psi = R - f.constants.J;
+      if (base == "reinforce-optimal") psi = R - f.constants.b_star;
+      if (base == "togo") psi = G_t;
+      if (base == "togo-normalised") psi = normalised[static_cast<std::size_t>(t)];
+      if (base == "togo-time") psi = G_t - f.constants.mean_return_to_go[static_cast<std::size_t>(t)];
+      if (base == "togo-value") psi = G_t - v(t);
+      if (base == "q-value")
+        psi = f.batch.action_values(b + t, f.batch.action[static_cast<std::size_t>(b + t)]);
+      if (base == "td" || base == "gae:0" || base == "nstep:1") psi = delta(t);
+      if (base == "nstep:3") psi = weighted(gamma, 3);
+      if (base == "nstep:100" || base == "gae:1" || base == "vtrace:1:1") psi = G_t - v(t);
+      if (base == "vtrace:0.9:0.7") {  // ratios of one are cut to 0.9 and 0.7
+        psi = delta(t);
+        for (int k = t + 1; k < n; ++k) psi += gamma * std::pow(gamma * 0.7, k - t - 1) * 0.9 * delta(k);
+        psi *= 0.9;
+      }
+      if (base == "gae:0.9") psi = weighted(gamma * 0.9, n);
+      if (base == "ppo-clip:0.2") psi = weighted(gamma * 0.95, n);
+      out.push_back(psi);
+    }
+  }
+  return out;
+}
+
 TEST(Estimators, WeightsAreTheSumsOfTheirDefinitions) {
   const Fixture f;
-  const double gamma = f.constants.gamma;
   for (const auto& name : all_names) {
-    const Estimator e = make_estimator(name);
-    const Array<double> g = f.per_trajectory(e);
+    const Array<double> g = f.per_trajectory(make_estimator(name));
+    const std::string base = name.substr(0, name.find('+'));
+    const auto has = [&](const char* suffix) { return name.find(suffix) != std::string::npos; };
+    std::vector<double> psi = defined_weights(f, base);
+    if (has("+whitened")) psi = standardised(psi);
     for (int i = 0; i < f.batch.size(); ++i) {
-      const int n = f.batch.length(i), b = f.batch.begin(i);
-      const auto r = [&](int t) { return f.batch.reward[static_cast<std::size_t>(b + t)]; };
-      const auto v = [&](int t) { return f.batch.value[static_cast<std::size_t>(b + t)]; };
-      const auto next_v = [&](int t) { return t + 1 < n ? v(t + 1) : 0.0; };  // terminal, or V_T = 0
-      const auto delta = [&](int t) { return r(t) + gamma * next_v(t) - v(t); };
-      double R = 0;
-      for (int t = 0; t < n; ++t) R += std::pow(gamma, t) * r(t);
       std::vector<double> expected(10, 0);
-      for (int t = 0; t < n; ++t) {
-        double G = 0;
-        for (int k = t; k < n; ++k) G += std::pow(gamma, k - t) * r(k);
-        const auto weighted = [&](double ratio, int K) {
-          double A = 0;
-          for (int k = t; k < std::min(n, t + K); ++k) A += std::pow(ratio, k - t) * delta(k);
-          return A;
-        };
-        double psi = NAN;
-        const std::string base = name.substr(0, name.find('+'));
-        if (base == "reinforce") psi = R;
-        if (base == "reinforce-mean") psi = R - f.constants.J;
-        if (base == "reinforce-optimal") psi = R - f.constants.b_star;
-        if (base == "togo") psi = G;
-        if (base == "togo-time") psi = G - f.constants.mean_return_to_go[static_cast<std::size_t>(t)];
-        if (base == "togo-value") psi = G - v(t);
-        if (base == "td" || base == "gae:0" || base == "nstep:1") psi = delta(t);
-        if (base == "nstep:3") psi = weighted(gamma, 3);
-        if (base == "nstep:100" || base == "gae:1") psi = G - v(t);
-        if (base == "gae:0.9") psi = weighted(gamma * 0.9, n);
-        if (base == "ppo-clip:0.2") psi = weighted(gamma * 0.95, n);
-        if (!base.starts_with("reinforce") && base == name) psi *= std::pow(gamma, t);
-        const auto z = score(f, b + t);
+      double R = 0;
+      for (int t = 0; t < f.batch.length(i); ++t)
+        R += std::pow(f.constants.gamma, t) * f.batch.rewards(i)[static_cast<std::size_t>(t)];
+      for (int t = 0; t < f.batch.length(i); ++t) {
+        double weight = psi[static_cast<std::size_t>(f.batch.begin(i) + t)];
+        if (!base.starts_with("reinforce") && !has("+undiscounted")) weight *= std::pow(f.constants.gamma, t);
+        const auto z = score(f, f.batch.begin(i) + t);
         for (std::size_t j = 0; j < z.size(); ++j)
-          expected[j] += (base == "reinforce-per-parameter" ? R - f.constants.b_i[j] : psi) * z[j];
+          expected[j] += (base == "reinforce-per-parameter" ? R - f.constants.b_i[j] : weight) * z[j];
       }
       for (std::size_t j = 0; j < expected.size(); ++j)
         EXPECT_NEAR(g(i, j), expected[j], 1e-12) << name << ", trajectory " << i << ", parameter " << j;
@@ -209,6 +257,12 @@ TEST(Estimators, NamesThatAreRefused) {
                            "togo+",
                            "togo+undiscounted+undiscounted",
                            "td:",
+                           "vtrace:1",
+                           "vtrace:0:1",
+                           "vtrace:1:-1",
+                           "vtrace:1:1:1",
+                           "reinforce+whitened",
+                           "togo+whitened+whitened",
                            "+undiscounted"})
     EXPECT_THROW(make_estimator(name), Error) << "'" << name << "'";
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 namespace lowvar {
@@ -40,6 +41,30 @@ inline void nstep(std::span<double> delta, double gamma, int K) {
     for (std::size_t k = end; k-- > t;) A = delta[k] + gamma * A;
     delta[t] = A;
   }
+}
+
+/// A_t = min(rho_bar, rho_t) (r_t + gamma v_{t+1} - V_t(s_t)) of V-trace's targets
+///   v_t = V_t(s_t) + sum_{k>=t} gamma^(k-t) (prod_{t<=i<k} min(c_bar, rho_i)) min(rho_bar, rho_k) delta_k
+/// (Espeholt et al. 2018, eq. 1 and section 4.2), rho_t = pi(a_t|s_t) / mu(a_t|s_t). Past the last step the
+/// target is the bootstrap that delta holds. In place.
+inline void vtrace(std::span<double> delta, std::span<const double> rho, double gamma, double rho_bar,
+                   double c_bar) {
+  double ahead = 0;  // v_{t+1} - V_{t+1}(s_{t+1})
+  for (std::size_t t = delta.size(); t-- > 0;) {
+    const double truncated = std::min(rho_bar, rho[t]), td = delta[t];
+    delta[t] = truncated * (td + gamma * ahead);
+    ahead = truncated * td + gamma * std::min(c_bar, rho[t]) * ahead;
+  }
+}
+
+/// x minus its mean, over its standard deviation (n - 1) plus 1e-8: zero where all are equal or there is but
+/// one.
+inline void standardise(std::span<double> x) {
+  double mean = 0, square = 0;
+  for (const double each : x) mean += each / static_cast<double>(x.size());
+  for (double& each : x) each -= mean, square += each * each;
+  const double deviation = x.size() > 1 ? std::sqrt(square / static_cast<double>(x.size() - 1)) : 0;
+  for (double& each : x) each /= deviation + 1e-8;
 }
 
 }  // namespace lowvar

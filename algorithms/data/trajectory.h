@@ -23,6 +23,7 @@ struct Trajectories {
   std::vector<char> terminated;    // [N]; the others were ended by the horizon
   std::vector<double> value;       // [rows], V_t(s_t) of the critic; empty without one
   std::vector<double> next_value;  // [rows], V_{t+1}(s_{t+1})
+  Array<double> action_values;     // [rows x A], Q_t(s_t, .) of a critic; empty without one
 
   int size() const { return static_cast<int>(offset.size()) - 1; }
   int rows() const { return offset.back(); }

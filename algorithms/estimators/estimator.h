@@ -7,6 +7,7 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "algorithms/data/trajectory.h"
@@ -25,18 +26,46 @@ struct Constants {
   std::vector<double> mean_return_to_go;  // [T], mean of G_t over trajectories still running at t
 };
 
+/// Psi of a batch, as a function of (batch, constants) or, where it has importance ratios, of (batch,
+/// constants, log_pi), log_pi [rows] at the parameters of the estimate.
+class Weights {
+ public:
+  Weights() = default;
+  template <class F>
+  Weights(F f) {
+    if constexpr (std::is_invocable_v<F, const Trajectories&, const Constants&, std::span<const double>>)
+      f_ = std::move(f);
+    else
+      f_ = [f = std::move(f)](const Trajectories& b, const Constants& c, std::span<const double>) {
+        return f(b, c);
+      };
+  }
+  Array<double> operator()(const Trajectories& batch, const Constants& constants,
+                           std::span<const double> log_pi = {}) const {
+    return f_(batch, constants, log_pi);
+  }
+
+ private:
+  std::function<Array<double>(const Trajectories&, const Constants&, std::span<const double>)> f_;
+};
+
 struct Estimator {
   std::string name = {};      // as typed
   std::string equation = {};  // g, in the notation of docs/math.md
   std::string source = {};    // paper and equation number
+  std::string bias = {};      // why E g is not the gradient, even on-policy with an exact critic; else empty
   bool needs_critic = false;
+  bool needs_action_values = false;  // of the critic, too
   bool needs_constants = false;
   bool off_policy = false;  // has importance weights: data may come from another policy
-  int weightings = 1;       // K
+  /// How many trajectories make an independent estimate, which is the mean of their g: one; a group of so
+  /// many, one after another; or 0, the whole batch it is given.
+  int unit = 1;
+  int weightings = 1;                                            // K
   std::source_location where = std::source_location::current();  // of its definition
 
   /// Psi, [rows x K].
-  std::function<Array<double>(const Trajectories&, const Constants&)> weights = {};
+  Weights weights = {};
   Surrogate surrogate = score_function();
   /// From the K gradients of a group, [K x d] one after another, to the estimate, [d]. Absent: K = 1 and it
   /// is the gradient.
@@ -58,9 +87,8 @@ std::vector<EstimatorFamily> estimator_families();
 /// the sum over the rows [offset[i], offset[i+1]) of its weighted scores at theta. With a trajectory a group
 /// this is what the ruler measures; with all rows one group, divided by their number of trajectories, what an
 /// optimiser follows.
-std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators,
-                                    const Policy& policy, const std::vector<Array<double>>& theta,
-                                    const Trajectories& batch, std::span<const int> offset,
-                                    const Constants& constants);
+std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators, const Policy& policy,
+                                    const std::vector<Array<double>>& theta, const Trajectories& batch,
+                                    std::span<const int> offset, const Constants& constants);
 
 }  // namespace lowvar

@@ -19,12 +19,6 @@ Array<double> by_trajectory(const Trajectories& batch, F&& f) {
   return out;
 }
 
-/// Carries gamma^t in front of the score at t.
-void discount(std::span<double> psi, double gamma) {
-  double factor = 1;
-  for (double& each : psi) each *= factor, factor *= gamma;
-}
-
 /// Whole-trajectory weights: f(R) on every step.
 template <class F>
 Array<double> of_return(const Trajectories& batch, const Constants& c, F&& f) {
@@ -50,6 +44,11 @@ Array<double> of_td_errors(const Trajectories& batch, const Constants& c, F&& f)
               c.gamma, psi);
     f(psi);
   });
+}
+
+void expect_action_values(const Trajectories& batch, std::string_view name) {
+  expect(shape(batch.action_values).rows == batch.rows(), name, " needs a critic of Q(s, a) for each of the ",
+         batch.rows(), " steps, got ", shape(batch.action_values).rows);
 }
 
 Estimator reinforce() {
@@ -101,6 +100,18 @@ Estimator reward_to_go() {
   return {.equation = "g = sum_t gamma^t z_t G_t,  G_t = sum_{k>=t} gamma^(k-t) r_k",
           .source = "Sutton et al. 2000, theorem 1; Baxter & Bartlett 2001 (GPOMDP)",
           .weights = togo};
+}
+
+Estimator reward_to_go_normalised() {
+  return {.equation = "g = sum_t gamma^t z_t (G_t - mean_k G_k) / sd_k G_k,  over the steps of the episode",
+          .source = "Yoon 2018 (REINFORCE with normalised returns)",
+          .bias = "mean and deviation are those of the episode's own returns",
+          .weights = [](const Trajectories& b, const Constants& c) {
+            return by_trajectory(b, [&](int i, std::span<double> psi) {
+              returns_to_go(b.rewards(i), c.gamma, psi);
+              standardise(psi);
+            });
+          }};
 }
 
 Estimator reward_to_go_time() {
@@ -155,6 +166,42 @@ Estimator generalised_advantage(double lambda) {
           }};
 }
 
+Estimator action_value() {
+  return {.equation = "g = sum_t gamma^t z_t Q_t(s_t, a_t)",
+          .source = "Sutton et al. 2000, theorem 1; Schulman et al. 2016, eq. 1 (4)",
+          .needs_critic = true,
+          .needs_action_values = true,
+          .weights = [](const Trajectories& b, const Constants&) {
+            expect_action_values(b, "q-value");
+            Array<double> psi = zeros<double>(b.rows(), 1);
+            for (int r = 0; r < b.rows(); ++r)
+              psi(r, 0) = b.action_values(r, b.action[static_cast<std::size_t>(r)]);
+            return psi;
+          }};
+}
+
+Estimator v_trace(double rho_bar, double c_bar) {
+  return {.equation =
+              "g = sum_t gamma^t z_t min(RHO, rho_t) (r_t + gamma v_{t+1} - V_t(s_t)),  v_t V-trace's "
+              "target,  rho = pi/mu",
+          .source = "Espeholt et al. 2018, eq. 1 and section 4.2",
+          .bias = std::min(rho_bar, c_bar) < 1 ? "ratios are truncated below 1" : "",
+          .needs_critic = true,
+          .off_policy = true,
+          .weights = [=](const Trajectories& b, const Constants& c, std::span<const double> log_pi) {
+            expect(log_pi.size() == b.log_mu.size(), "V-trace needs log pi of each of the ", b.log_mu.size(),
+                   " steps, got ", log_pi.size());
+            std::vector<double> rho;
+            for (std::size_t r = 0; r < b.log_mu.size(); ++r)
+              rho.push_back(std::exp(log_pi[r] - b.log_mu[r]));
+            Array<double> psi = of_td_errors(b, c, [](std::span<double>) {});
+            for (int i = 0; i < b.size(); ++i)
+              vtrace({psi.data() + b.begin(i), static_cast<std::size_t>(b.length(i))}, steps_of(rho, b, i),
+                     c.gamma, rho_bar, c_bar);
+            return psi;
+          }};
+}
+
 /// The discount stays outside the clip, which compares rho A with a clipped rho A of the same sign.
 Estimator clipped_surrogate(double epsilon) {
   Estimator e = generalised_advantage(0.95);
@@ -174,6 +221,39 @@ std::optional<N> number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+void add_bias(Estimator& e, const char* why) {
+  if (!e.bias.empty()) e.bias += "; ";
+  e.bias += why;
+}
+
+/// Advantages of the whole batch, minus their mean, over their standard deviation; gamma^t stays outside.
+Estimator with_whitening(Estimator e) {
+  e.equation += "   (advantages whitened: minus their mean over the batch, over their standard deviation)";
+  e.source += "; Huang et al. 2022, detail 7";
+  add_bias(e, "mean and deviation are those of the batch itself");
+  e.unit = 0;
+  e.weights = [of = e.weights](const Trajectories& b, const Constants& c, std::span<const double> log_pi) {
+    Array<double> psi = of(b, c, log_pi);
+    standardise(values(psi));
+    return psi;
+  };
+  return e;
+}
+
+/// gamma^t in front of every score.
+Estimator with_discount(Estimator e) {
+  e.weights = [of = e.weights](const Trajectories& b, const Constants& c, std::span<const double> log_pi) {
+    Array<double> psi = of(b, c, log_pi);
+    for (int i = 0; i < b.size(); ++i) {
+      double factor = 1;
+      for (int r = b.begin(i); r < b.end(i); ++r, factor *= c.gamma)
+        for (double& each : row(psi, r)) each *= factor;
+    }
+    return psi;
+  };
+  return e;
 }
 
 struct Family {
@@ -196,8 +276,10 @@ const std::vector<Family>& families() {
       plain("reinforce-optimal", reinforce_optimal),
       plain("reinforce-per-parameter", reinforce_per_parameter),
       plain("togo", reward_to_go),
+      plain("togo-normalised", reward_to_go_normalised),
       plain("togo-time", reward_to_go_time),
       plain("togo-value", reward_to_go_value),
+      plain("q-value", action_value),
       plain("td", td),
       {{"nstep:K", "nstep:5"},
        [](std::string_view typed, std::string_view argument) {
@@ -212,6 +294,16 @@ const std::vector<Family>& families() {
          expect(lambda && *lambda >= 0 && *lambda <= 1, "estimator '", typed,
                 "': lambda must be a number from 0 to 1, as in gae:0.95");
          return generalised_advantage(*lambda);
+       }},
+      {{"vtrace:RHO:C", "vtrace:1:1"},
+       [](std::string_view typed, std::string_view argument) {
+         const std::size_t colon = argument.find(':');
+         const auto rho_bar = number<double>(argument.substr(0, colon));
+         const auto c_bar = number<double>(colon == std::string_view::npos ? std::string_view()
+                                                                           : argument.substr(colon + 1));
+         expect(rho_bar && c_bar && *rho_bar > 0 && *c_bar >= 0, "estimator '", typed,
+                "': RHO must be a positive number and C one from 0 on, as in vtrace:1:1");
+         return v_trace(*rho_bar, *c_bar);
        }},
       {{"ppo-clip:EPS", "ppo-clip:0.2"},
        [](std::string_view typed, std::string_view argument) {
@@ -233,10 +325,15 @@ std::vector<EstimatorFamily> estimator_families() {
 }
 
 Estimator make_estimator(std::string_view name) {
-  constexpr std::string_view suffix = "+undiscounted";
   std::string_view base = name;
-  const bool undiscounted = base.ends_with(suffix);
-  if (undiscounted) base.remove_suffix(suffix.size());
+  const auto suffix = [&](std::string_view text) {
+    const bool there = base.ends_with(text);
+    if (there) base.remove_suffix(text.size());
+    return there;
+  };
+  bool undiscounted = suffix("+undiscounted");
+  const bool whitened = suffix("+whitened");
+  undiscounted = undiscounted || suffix("+undiscounted");
   const std::size_t colon = base.find(':');
   const std::string_view family = base.substr(0, colon);
   const std::string_view argument =
@@ -250,20 +347,21 @@ Estimator make_estimator(std::string_view name) {
     const bool causal = !family.starts_with("reinforce");
     expect(causal || !undiscounted, "estimator '", name,
            "': reinforce carries no gamma^t that +undiscounted could drop");
-    if (undiscounted) e.equation += "   (without the leading gamma^t)";
-    if (causal && !undiscounted)
-      e.weights = [psi_of = e.weights](const Trajectories& batch, const Constants& c) {
-        Array<double> psi = psi_of(batch, c);
-        for (int i = 0; i < batch.size(); ++i)
-          discount({psi.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i))}, c.gamma);
-        return psi;
-      };
+    expect(causal || !whitened, "estimator '", name,
+           "': +whitened is for advantages of single steps, and reinforce weighs whole trajectories");
+    if (whitened) e = with_whitening(std::move(e));
+    if (undiscounted) {
+      e.equation += "   (without the leading gamma^t)";
+      add_bias(e, "the leading gamma^t is dropped");
+    } else if (causal) {
+      e = with_discount(std::move(e));
+    }
     return e;
   }
   std::string known;
   for (const Family& f : families()) known += (known.empty() ? "" : ", ") + f.shown.pattern;
   throw Error(join("unknown estimator '", name, "'; known: ", known,
-                   "; each but reinforce* also with +undiscounted"));
+                   "; each but reinforce* also with +whitened and +undiscounted"));
 }
 
 std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators, const Policy& policy,
@@ -285,7 +383,7 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
   Array<double> slope = zeros<double>(n, columns);
   int column = 0;
   for (const Estimator* e : estimators) {
-    const Array<double> psi = e->weights(batch, constants);
+    const Array<double> psi = e->weights(batch, constants, values(log_pi_value));
     Array<double> at = zeros<double>(n, e->weightings);
     for (int r = 0; r < n; ++r)
       for (int k = 0; k < e->weightings; ++k) at(r, k) = log_pi_value(r, 0);

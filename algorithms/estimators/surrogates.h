@@ -32,6 +32,11 @@ inline Surrogate score_function() {
   return [](auto log_pi, const auto&, const auto& psi) { return log_pi * psi; };
 }
 
+/// rho A with rho = pi/mu (Schulman et al. 2017, eq. 6).
+inline Surrogate importance_weighted() {
+  return [](auto log_pi, const auto& log_mu, const auto& A) { return exp(log_pi - log_mu) * A; };
+}
+
 /// min(rho A, clip(rho, 1-eps, 1+eps) A) with rho = pi/mu (Schulman et al. 2017, eq. 7). A tie gives the
 /// unclipped slope.
 inline Surrogate ppo_clip(double epsilon) {

@@ -196,6 +196,9 @@ Measured measure(const World& world, const Policy& policy, const Parameters& beh
   expect(options.trajectories >= 2, "a variance needs at least 2 trajectories, got ", options.trajectories);
   const int size = shard_size(options.trajectories, options.cosine_batch);
   const auto E = rungs.size();
+  for (const Rung& rung : rungs)
+    expect(rung.estimator.unit == 1, "estimator '", rung.estimator.name,
+           "' is of a batch, not of one trajectory: it can be trained with, but not measured yet");
 
   // Rungs at the same parameters share a backward pass.
   std::map<const Parameters*, std::vector<std::size_t>> by_theta;
