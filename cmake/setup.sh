@@ -3,7 +3,7 @@
 lowvar_packages=(
   g++ cmake ninja-build ccache
   libxtensor-dev libxtensor-blas-dev libopenblas-openmp-dev librandom123-dev
-  libcli11-dev libfmt-dev nlohmann-json3-dev libxxhash-dev
+  libcli11-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libxxhash-dev
   libgtest-dev libbenchmark-dev
   python3 python3-numpy python3-matplotlib
 )

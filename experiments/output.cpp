@@ -150,19 +150,24 @@ void OutputDirectory::write(const std::string& name, std::string_view contents) 
 
 void OutputDirectory::adopt(const std::string& name) { files_.push_back(name); }
 
+void OutputDirectory::note(const std::string& key, const nlohmann::ordered_json& value) {
+  notes_.emplace_back(key, value.dump());
+}
+
 void OutputDirectory::finish(int status) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   const std::time_t now = std::time(nullptr);
   char when[32];
   std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  const nlohmann::ordered_json machine{{"finished", when},
-                                       {"seconds", seconds},
-                                       {"command_line", command_line},
-                                       {"cpu", cpu_model()},
-                                       {"threads", omp_get_max_threads()},
-                                       {"blas", blas_config()},
-                                       {"blas_core", blas_core()},
-                                       {"compiler", __VERSION__}};
+  nlohmann::ordered_json machine{{"finished", when},
+                                 {"seconds", seconds},
+                                 {"command_line", command_line},
+                                 {"cpu", cpu_model()},
+                                 {"threads", omp_get_max_threads()},
+                                 {"blas", blas_config()},
+                                 {"blas_core", blas_core()},
+                                 {"compiler", __VERSION__}};
+  for (const auto& [key, value] : notes_) machine[key] = nlohmann::ordered_json::parse(value);
   write_file(path_ / "machine.json", machine.dump(2) + "\n");
   nlohmann::ordered_json outputs{{"status", status}, {"xxh64", nlohmann::ordered_json::object()}};
   for (const auto& name : files_) outputs["xxh64"][name] = hash_of(path_ / name);
@@ -180,7 +185,7 @@ Progress::Progress(std::string title)
   std::call_once(once, note_slow_blas);
 }
 
-void Progress::operator()(long done, long total) {
+void Progress::operator()(long done, long total, std::string_view note) {
   const auto now = std::chrono::steady_clock::now();
   const auto interval = terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10);
   if (now - shown_ < interval) return;
@@ -189,10 +194,11 @@ void Progress::operator()(long done, long total) {
   const double left = std::chrono::duration<double>(now - start_).count() * (1 - part) / part;
   if (terminal_) {
     const auto filled = static_cast<std::size_t>(part * 30);
-    fmt::print(stderr, "\r{:<28} [{}{}] {:3.0f} %  {:.0f} s left \033[K", title_, std::string(filled, '#'),
-               std::string(30 - filled, ' '), 100 * part, left);
+    fmt::print(stderr, "\r{:<28} [{}{}] {:3.0f} %  {:.0f} s left  {}\033[K", title_, std::string(filled, '#'),
+               std::string(30 - filled, ' '), 100 * part, left, note);
   } else {
-    fmt::print(stderr, "{}: {} of {}, {:.0f} s left\n", title_, done, total, left);
+    fmt::print(stderr, "{}: {} of {}, {:.0f} s left{}{}\n", title_, done, total, left,
+               note.empty() ? "" : "  ", note);
   }
   std::fflush(stderr);
 }

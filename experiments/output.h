@@ -6,6 +6,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lowvar {
@@ -55,12 +57,15 @@ class OutputDirectory {
   void write(const std::string& name, std::string_view contents);
   /// Records a file that something else wrote.
   void adopt(const std::string& name);
+  /// Adds to machine.json something that may differ between runs.
+  void note(const std::string& key, const nlohmann::ordered_json& value);
   void finish(int status);
   const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
   std::vector<std::string> files_;
+  std::vector<std::pair<std::string, std::string>> notes_;  // of machine.json: key, JSON
   std::chrono::steady_clock::time_point start_;
 };
 
@@ -71,7 +76,7 @@ void set_command_line(int argc, char** argv);
 class Progress {
  public:
   explicit Progress(std::string title);
-  void operator()(long done, long total);
+  void operator()(long done, long total, std::string_view note = {});
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

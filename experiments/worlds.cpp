@@ -12,6 +12,7 @@
 #include "algorithms/exact/enumeration.h"
 #include "algorithms/exact/tabular.h"
 #include "envs/classic_control.h"
+#include "experiments/algorithms.h"
 
 namespace lowvar {
 namespace {
@@ -225,6 +226,10 @@ Playground make_playground(const std::string& id) {
 }
 
 PolicyChoice make_policy(const World& world, const std::string& spec) {
+  if (spec.starts_with("run:")) {
+    const Learned learned = read_learned(policy_file(spec.substr(4)), world);
+    return {learned.policy, learned.theta};
+  }
   const Policy policy = policy_of(world);
   if (spec.starts_with("init:")) {
     std::uint64_t seed{};
@@ -254,7 +259,8 @@ PolicyChoice make_policy(const World& world, const std::string& spec) {
       return {policy, {logits}};
     }
   }
-  throw Error(join("unknown policy '", spec, "'; known: reference, uniform, logits:FILE, init:SEED"));
+  throw Error(
+      join("unknown policy '", spec, "'; known: reference, uniform, logits:FILE, init:SEED, run:DIR"));
 }
 
 Array<double> table_of(const World& world, const Policy& policy, const Parameters& theta) {

@@ -46,4 +46,17 @@ std::vector<Array<double>> initialise(const Mlp& mlp, Rng& rng) {
   return theta;
 }
 
+std::vector<Array<double>> initialise_uniform(const Mlp& mlp, Rng& rng) {
+  std::vector<Array<double>> theta;
+  for (int l = 0; l < mlp.layers(); ++l) {
+    const int in = mlp.sizes[static_cast<std::size_t>(l)], out = mlp.sizes[static_cast<std::size_t>(l) + 1];
+    const double bound = 1 / std::sqrt(in);
+    theta.push_back(zeros<double>(in, out));
+    theta.push_back(zeros<double>(1, out));
+    for (auto* x : {&theta[theta.size() - 2], &theta.back()})
+      for (double& each : values(*x)) each = rng.uniform(-bound, bound);
+  }
+  return theta;
+}
+
 }  // namespace lowvar

@@ -29,6 +29,9 @@ Array<double> orthogonal(int rows, int cols, double gain, Rng& rng);
 
 /// W0, b0, W1, b1, ...: orthogonal weights, zero biases.
 std::vector<Array<double>> initialise(const Mlp& mlp, Rng& rng);
+/// The same arrays, weights and biases uniform between -1/sqrt(inputs of the layer) and that: PyTorch's
+/// default.
+std::vector<Array<double>> initialise_uniform(const Mlp& mlp, Rng& rng);
 
 /// Outputs [n x sizes.back()] for x [n x sizes.front()].
 template <class T>

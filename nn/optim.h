@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <span>
 #include <vector>
 
 #include "core/array.h"
@@ -11,10 +12,14 @@ namespace lowvar {
 
 /// theta -= learning_rate * g.
 template <class T>
-void sgd_step(std::vector<Array<T>>& theta, const std::vector<Array<T>>& g, double learning_rate) {
+void sgd_step(std::span<Array<T>> theta, std::span<const Array<T>> g, double learning_rate) {
   for (std::size_t i = 0; i < theta.size(); ++i)
     for (std::size_t j = 0; j < theta[i].size(); ++j)
       theta[i].data()[j] -= static_cast<T>(learning_rate) * g[i].data()[j];
+}
+template <class T>
+void sgd_step(std::vector<Array<T>>& theta, const std::vector<Array<T>>& g, double learning_rate) {
+  sgd_step(std::span(theta), std::span(g), learning_rate);
 }
 
 struct AdamOptions {
@@ -32,7 +37,7 @@ struct AdamState {
 
 /// One step of Adam (Kingma & Ba 2015, algorithm 1).
 template <class T>
-void adam_step(std::vector<Array<T>>& theta, const std::vector<Array<T>>& g, AdamState<T>& state,
+void adam_step(std::span<Array<T>> theta, std::span<const Array<T>> g, AdamState<T>& state,
                const AdamOptions& options) {
   if (state.t == 0)
     for (const auto& x : theta) state.m.push_back(zeros_like(x)), state.v.push_back(zeros_like(x));
@@ -42,15 +47,23 @@ void adam_step(std::vector<Array<T>>& theta, const std::vector<Array<T>>& g, Ada
   const T step = static_cast<T>(options.learning_rate / correct1), b1 = static_cast<T>(options.beta1),
           b2 = static_cast<T>(options.beta2), root = static_cast<T>(1 / std::sqrt(correct2)),
           epsilon = static_cast<T>(options.epsilon);
-  for (std::size_t i = 0; i < theta.size(); ++i)
-    for (std::size_t j = 0; j < theta[i].size(); ++j) {
-      const T e = g[i].data()[j];
-      T& m = state.m[i].data()[j];
-      T& v = state.v[i].data()[j];
-      m = b1 * m + (1 - b1) * e;
-      v = b2 * v + (1 - b2) * e * e;
-      theta[i].data()[j] -= step * m / (std::sqrt(v) * root + epsilon);
+  for (std::size_t i = 0; i < theta.size(); ++i) {
+    T* __restrict const x = theta[i].data();
+    T* __restrict const m = state.m[i].data();
+    T* __restrict const v = state.v[i].data();
+    const T* __restrict const e = g[i].data();
+    const std::size_t size = theta[i].size();
+    for (std::size_t j = 0; j < size; ++j) {
+      m[j] = b1 * m[j] + (1 - b1) * e[j];
+      v[j] = b2 * v[j] + (1 - b2) * e[j] * e[j];
+      x[j] -= step * m[j] / (std::sqrt(v[j]) * root + epsilon);
     }
+  }
+}
+template <class T>
+void adam_step(std::vector<Array<T>>& theta, const std::vector<Array<T>>& g, AdamState<T>& state,
+               const AdamOptions& options) {
+  adam_step(std::span(theta), std::span(g), state, options);
 }
 
 }  // namespace lowvar

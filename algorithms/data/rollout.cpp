@@ -1,23 +1,36 @@
 #include "algorithms/data/rollout.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "algorithms/data/world.h"
+#include "envs/tabular_environment.h"
 
 namespace lowvar {
 
-ActingPolicy::ActingPolicy(const Policy& policy, const std::vector<Array<double>>& theta,
-                           const Inputs& inputs) {
-  if (policy.head == Head::softmax) {
-    p_ = probabilities(policy, theta, inputs);
-    return;
-  }
-  Tape<double> tape;
-  std::vector<Var<double>> constants;
+template <class T>
+ActingPolicy::ActingPolicy(const Policy& policy, std::span<const Array<T>> theta, std::span<const int> state,
+                           const Array<T>* observation) {
+  Tape<T> tape;
+  std::vector<Var<T>> constants;
   for (const auto& x : theta) constants.push_back(tape.constant(x));
-  p_ = std::get<DiagGaussian<double>>(policy(tape, constants, inputs)).mean.value();
-  log_std_.assign(theta.back().begin(), theta.back().end());
+  const auto pi = policy(constants, state, observation ? tape.data(*observation) : Var<T>());
+  const auto numbers = [&](Var<T> x) {
+    p_ = zeros<double>(x.rows(), x.cols());
+    std::copy(x.values().begin(), x.values().end(), p_.data());
+  };
+  if (const auto* softmax = std::get_if<Categorical<T>>(&pi)) {
+    numbers(exp(softmax->log_p));
+  } else {
+    numbers(std::get<DiagGaussian<T>>(pi).mean);
+    log_std_.assign(theta.back().begin(), theta.back().end());
+  }
 }
+
+template ActingPolicy::ActingPolicy(const Policy&, std::span<const Array<float>>, std::span<const int>,
+                                    const Array<float>*);
+template ActingPolicy::ActingPolicy(const Policy&, std::span<const Array<double>>, std::span<const int>,
+                                    const Array<double>*);
 
 double ActingPolicy::act(int r, Rng& rng, int& action) const {
   expect(log_std_.empty(), "a Gaussian policy acts by vectors, and this world's actions are choices");
@@ -30,6 +43,16 @@ double ActingPolicy::act(int r, Rng& rng, std::span<double> action) const {
          "-vectors cannot act where actions are ", action.size(), "-vectors");
   sample_gaussian(row(p_, r), log_std_, rng, action);
   return log_density(row(p_, r), log_std_, action);
+}
+
+void ActingPolicy::act_greedily(int r, int& action) const {
+  const auto p = row(p_, r);
+  action = static_cast<int>(std::max_element(p.begin(), p.end()) - p.begin());
+}
+
+void ActingPolicy::act_greedily(int r, std::span<double> action) const {
+  const auto mean = row(p_, r);
+  std::copy(mean.begin(), mean.end(), action.begin());
 }
 
 Trajectories rollout(const Mdp& mdp, const Array<double>& pi, Draw draw) {
@@ -56,6 +79,7 @@ Trajectories rollout(const Mdp& mdp, const Array<double>& pi, Draw draw) {
     out.offset.push_back(out.offset.back() + t);
     out.final_state.push_back(s);
     out.terminated.push_back(mdp.terminal[static_cast<std::size_t>(s)]);
+    out.truncated.push_back(!out.terminated.back());
   }
   return out;
 }
@@ -73,6 +97,7 @@ World tabular_world(std::string id, Mdp mdp) {
                 std::iota(states.begin(), states.end(), 0);
                 return rollout(*shared, probabilities(policy, theta, {states}), draw);
               },
+          .stepper = stepper_of(TabularEnvironment(shared)),
           .mdp = shared};
 }
 

@@ -25,10 +25,18 @@ struct Draw {
 /// What a policy does before a batch of observations, a row each.
 class ActingPolicy {
  public:
-  ActingPolicy(const Policy& policy, const std::vector<Array<double>>& theta, const Inputs& inputs);
+  /// T is float or double; `observation` is null for a table, `state` empty for a network.
+  template <class T>
+  ActingPolicy(const Policy& policy, std::span<const Array<T>> theta, std::span<const int> state,
+               const Array<T>* observation);
+  ActingPolicy(const Policy& policy, const std::vector<Array<double>>& theta, const Inputs& inputs)
+      : ActingPolicy(policy, std::span(theta), inputs.state, inputs.observation) {}
   /// Draws the action of row r; log mu of it.
   double act(int r, Rng& rng, int& action) const;
   double act(int r, Rng& rng, std::span<double> action) const;
+  /// The likeliest action: the lowest of equals, or the mean.
+  void act_greedily(int r, int& action) const;
+  void act_greedily(int r, std::span<double> action) const;
 
  private:
   Array<double> p_;              // action probabilities, or means
@@ -95,8 +103,12 @@ Trajectories rollout(const E& env, const Policy& policy, const std::vector<Array
     out.reward.insert(out.reward.end(), e.reward.begin(), e.reward.end());
     out.log_mu.insert(out.log_mu.end(), e.log_mu.begin(), e.log_mu.end());
     out.terminated.push_back(e.terminated);
+    out.truncated.push_back(!e.terminated);
   }
   out.observation = from_values<double>(out.rows(), E::observation, observations);
+  out.final_observation = zeros<double>(draw.count, E::observation);
+  for (int i = 0; i < draw.count; ++i)
+    env.observe(episodes[static_cast<std::size_t>(i)].state, row(out.final_observation, i));
   if constexpr (ContinuousEnvironment<E>)
     out.action_vector = from_values<double>(out.rows(), action_size<E>, vectors);
   return out;

@@ -12,18 +12,20 @@ namespace lowvar {
 /// Steps of trajectory i are rows [offset[i], offset[i+1]). Row t of it holds s_t, a_t, r_t and log
 /// mu(a_t|s_t) of the policy mu that acted. Tabular worlds fill `state`, others `observation`.
 struct Trajectories {
-  std::vector<int> offset{0};      // [N+1]
-  std::vector<int> state;          // [rows]
-  std::vector<int> final_state;    // [N], after the last step
-  Array<double> observation;       // [rows x p]
-  std::vector<int> action;         // [rows], where actions are choices
-  Array<double> action_vector;     // [rows x m], where they are vectors
-  std::vector<double> reward;      // [rows]
-  std::vector<double> log_mu;      // [rows]
-  std::vector<char> terminated;    // [N]; the others were ended by the horizon
-  std::vector<double> value;       // [rows], V_t(s_t) of the critic; empty without one
-  std::vector<double> next_value;  // [rows], V_{t+1}(s_{t+1})
-  Array<double> action_values;     // [rows x A], Q_t(s_t, .) of a critic; empty without one
+  std::vector<int> offset{0};       // [N+1]
+  std::vector<int> state;           // [rows]
+  std::vector<int> final_state;     // [N], after the last step
+  Array<double> observation;        // [rows x p]
+  std::vector<int> action;          // [rows], where actions are choices
+  Array<double> action_vector;      // [rows x m], where they are vectors
+  std::vector<double> reward;       // [rows]
+  std::vector<double> log_mu;       // [rows]
+  std::vector<char> terminated;     // [N]
+  std::vector<char> truncated;      // [N], ended by a time limit; where neither, collecting stopped there
+  Array<double> final_observation;  // [N x p], after the last step, where there are observations
+  std::vector<double> value;        // [rows], V_t(s_t) of the critic; empty without one
+  Array<double> action_values;      // [rows x A], Q_t(s_t, .) of a critic; empty without one
+  std::vector<double> next_value;   // [rows], V_{t+1}(s_{t+1})
 
   int size() const { return static_cast<int>(offset.size()) - 1; }
   int rows() const { return offset.back(); }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "algorithms/data/rollout.h"
+#include "algorithms/data/stepper.h"
 
 namespace lowvar {
 
@@ -19,6 +20,7 @@ struct World {
   int m = 0;            // length of a vector that acts; 0 where actions are choices
   int observation = 0;  // length of an observation; 0 where tabular
   std::function<Trajectories(const Policy&, const Parameters&, int T, Draw)> sample = nullptr;
+  MakeStepper stepper = nullptr;
   std::shared_ptr<const Mdp> mdp = nullptr;  // the oracle; null where there is none
 };
 
@@ -33,6 +35,7 @@ World environment_world(std::string id, E env, double gamma, int T) {
     world.A = E::actions;
   else
     world.m = action_size<E>;
+  world.stepper = stepper_of(env);
   world.sample = [env](const Policy& policy, const Parameters& theta, int horizon, Draw draw) {
     return rollout(env, policy, theta, horizon, draw);
   };

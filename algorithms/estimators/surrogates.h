@@ -32,7 +32,7 @@ inline Surrogate score_function() {
   return [](auto log_pi, const auto&, const auto& psi) { return log_pi * psi; };
 }
 
-/// rho A with rho = pi/mu (Schulman et al. 2017, eq. 6).
+/// rho A with rho = pi/mu: importance weighting (Schulman et al. 2015, eq. 14; 2017, eq. 6).
 inline Surrogate importance_weighted() {
   return [](auto log_pi, const auto& log_mu, const auto& A) { return exp(log_pi - log_mu) * A; };
 }

@@ -18,6 +18,7 @@ void add_variance(CLI::App& app, int& status);
 void add_solve(CLI::App& app, int& status);
 void add_reproduce(CLI::App& app, int& status);
 void add_env(CLI::App& app, int& status);
+void add_train(CLI::App& app, int& status);
 void add_list(CLI::App& app, int& status);
 void add_explain(CLI::App& app, int& status);
 

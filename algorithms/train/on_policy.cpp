@@ -1,0 +1,761 @@
+#include "algorithms/train/on_policy.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "algorithms/data/returns.h"
+#include "core/parallel.h"
+#include "nn/optim.h"
+
+namespace lowvar {
+namespace {
+
+constexpr int shard = 256;  // rows whose whole graph one thread evaluates
+
+template <class T>
+using Arrays = std::vector<Array<T>>;
+
+template <class T>
+Array<T> rows_of(const Array<double>& x, std::span<const int> rows) {
+  Array<T> out = zeros<T>(static_cast<int>(rows.size()), shape(x).cols);
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    const auto from = row(x, rows[k]);
+    std::copy(from.begin(), from.end(), row(out, static_cast<int>(k)).begin());
+  }
+  return out;
+}
+
+template <class T>
+Array<T> column_of(const std::vector<double>& x, std::span<const int> rows) {
+  Array<T> out = zeros<T>(static_cast<int>(rows.size()), 1);
+  for (std::size_t k = 0; k < rows.size(); ++k)
+    out.data()[k] = static_cast<T>(x[static_cast<std::size_t>(rows[k])]);
+  return out;
+}
+
+std::vector<int> entries_of(const std::vector<int>& x, std::span<const int> rows) {
+  std::vector<int> out;
+  if (x.empty()) return out;
+  out.reserve(rows.size());
+  for (const int r : rows) out.push_back(x[static_cast<std::size_t>(r)]);
+  return out;
+}
+
+template <class T>
+void add_to(Arrays<T>& sum, const Arrays<T>& part) {
+  for (std::size_t i = 0; i < part.size(); ++i)
+    for (std::size_t j = 0; j < part[i].size(); ++j) sum[i].data()[j] += part[i].data()[j];
+}
+
+template <class T>
+double squared_norm(std::span<const Array<T>> g) {
+  double sum = 0;
+  for (const auto& x : g)
+    for (const T each : x) sum += static_cast<double>(each) * static_cast<double>(each);
+  return sum;
+}
+
+template <class To, class From>
+Arrays<To> converted(std::span<const Array<From>> x) {
+  Arrays<To> out;
+  for (const auto& each : x) {
+    out.push_back(zeros<To>(shape(each).rows, shape(each).cols));
+    std::copy(each.begin(), each.end(), out.back().data());
+  }
+  return out;
+}
+
+/// What one pass over some rows gives: a gradient and sums over those rows.
+template <class T>
+struct Part {
+  Arrays<T> g;
+  double entropy = 0, clipped = 0, value_loss = 0;
+};
+
+template <class T>
+class Trainer {
+ public:
+  Trainer(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
+          const Watcher& watcher)
+      : world_(world),
+        o_(options),
+        steps_(steps),
+        seed_(seed),
+        watcher_(watcher),
+        estimator_(make_estimator(o_.estimator)) {
+    if (o_.surrogate == "ratio") estimator_.surrogate = importance_weighted();
+    const int outputs = world.A ? world.A : world.m;
+    policy_ = {model_of(outputs, o_.policy_gain), world.A ? Head::softmax : Head::gaussian};
+    Rng rng(seed, "policy-init");
+    auto theta = initialised(policy_.model, rng);
+    if (policy_.head == Head::gaussian) theta.push_back(full<double>(1, outputs, o_.log_std));
+    policy_arrays_ = theta.size();
+    if (o_.critic != "none") {
+      critic_ = model_of(action_values() ? world.A : 1, 1.0);
+      Rng of_critic(seed, "critic-init");
+      for (auto& each : initialised(*critic_, of_critic)) theta.push_back(std::move(each));
+    }
+    parameters_ = converted<T>(std::span<const Array<double>>(theta));
+    if (!o_.episodes) collector_.emplace(world, o_.envs, seed);
+    kl_coefficient_ = o_.kl_coefficient;
+  }
+
+  Learned run() {
+    const long per_update = static_cast<long>(o_.envs) * o_.rollout;
+    const auto goes_on = [&] {
+      if (o_.max_episodes && episodes_ >= o_.max_episodes) return false;
+      return o_.episodes ? step_ < steps_ : step_ + per_update <= steps_;
+    };
+    for (; goes_on(); ++update_) {
+      if (watcher_.wants && watcher_.wants(update_)) watcher_.snapshot(update_, step_, learned());
+      UpdateReport report;
+      report.update = update_;
+      Trajectories batch = collect();
+      weigh(batch, report);
+      const double done = static_cast<double>(step_) / static_cast<double>(steps_);
+      rate_ = o_.anneal ? o_.learning_rate * (1 - done) : o_.learning_rate;
+      report.learning_rate = rate_;
+      report.step = step_ += batch.rows();
+      if (o_.update == "natural" || o_.update == "trust-region")
+        natural_update(batch, report);
+      else
+        gradient_updates(batch, report);
+      watcher_.saw(report);
+    }
+    return learned();
+  }
+
+ private:
+  bool action_values() const { return o_.critic == "action-value"; }
+  std::span<const Array<T>> theta() const {
+    return std::span<const Array<T>>(parameters_).first(policy_arrays_);
+  }
+  std::span<const Array<T>> w() const {
+    return std::span<const Array<T>>(parameters_).subspan(policy_arrays_);
+  }
+
+  Model model_of(int outputs, double gain) const {
+    if (world_.mdp) return Table{world_.mdp->S, outputs};
+    Mlp mlp{.sizes = {},
+            .activation = o_.activation == "relu" ? Activation::relu : Activation::tanh,
+            .output_gain = gain};
+    mlp.sizes.push_back(world_.observation);
+    mlp.sizes.insert(mlp.sizes.end(), o_.hidden.begin(), o_.hidden.end());
+    mlp.sizes.push_back(outputs);
+    return mlp;
+  }
+
+  Parameters initialised(const Model& model, Rng& rng) const {
+    if (o_.initialisation == "uniform" && std::holds_alternative<Mlp>(model))
+      return initialise_uniform(std::get<Mlp>(model), rng);
+    return initialise(model, rng);
+  }
+
+  Learned learned() const {
+    Learned out{policy_, converted<double>(theta())};
+    if (critic_) out.critic = critic_, out.w = converted<double>(w()), out.action_values = action_values();
+    return out;
+  }
+
+  Trajectories collect() {
+    if (collector_) {
+      Trajectories batch = (*collector_)(policy_, theta(), o_.rollout);
+      watcher_.saw(collector_->episodes());
+      episodes_ += static_cast<long>(collector_->episodes().size());
+      return batch;
+    }
+    Trajectories batch = world_.sample(policy_, converted<double>(theta()), world_.T,
+                                       {seed_, "train", static_cast<int>(episodes_), o_.episodes});
+    long at = step_;
+    for (int i = 0; i < batch.size(); ++i) {
+      const auto r = batch.rewards(i);
+      at += batch.length(i);
+      watcher_.saw({{std::accumulate(r.begin(), r.end(), 0.0), batch.length(i), at}});
+    }
+    episodes_ += o_.episodes;
+    return batch;
+  }
+
+  // ---- What the batch is worth ----
+
+  /// Outputs of the critic, [n x outputs].
+  Array<double> criticise(const std::vector<int>& state, const Array<double>& observation, int n) const {
+    Array<double> out = zeros<double>(n, outputs(*critic_));
+    parallel_for((n + shard - 1) / shard, [&](int k) {
+      const int begin = k * shard, end = std::min(n, begin + shard);
+      const std::vector<int> rows = range(begin, end);
+      const auto states = entries_of(state, rows);
+      const Array<T> seen = states.empty() ? rows_of<T>(observation, rows) : Array<T>();
+      Tape<T> tape;
+      std::vector<Var<T>> constants;
+      for (const auto& x : w()) constants.push_back(tape.constant(x));
+      const auto V = forward(*critic_, constants, states, states.empty() ? tape.data(seen) : Var<T>());
+      std::copy(V.values().begin(), V.values().end(), row(out, begin).begin());
+    });
+    return out;
+  }
+
+  static std::vector<int> range(int begin, int end) {
+    std::vector<int> out(static_cast<std::size_t>(end - begin));
+    std::iota(out.begin(), out.end(), begin);
+    return out;
+  }
+
+  /// V(s_T) of each trajectory: for Q(s, .) its mean under the policy.
+  std::vector<double> values_at_ends(const Trajectories& batch) const {
+    const Array<double> Q = criticise(batch.final_state, batch.final_observation, batch.size());
+    if (!action_values()) return {Q.begin(), Q.end()};
+    const Array<double> p = probabilities(
+        policy_, converted<double>(theta()),
+        {batch.final_state, batch.final_observation.size() ? &batch.final_observation : nullptr});
+    std::vector<double> V(static_cast<std::size_t>(batch.size()));
+    for (int i = 0; i < batch.size(); ++i)
+      V[static_cast<std::size_t>(i)] =
+          std::inner_product(row(p, i).begin(), row(p, i).end(), row(Q, i).begin(), 0.0);
+    return V;
+  }
+
+  /// Fills the batch's values, psi_ and target_. Where an episode goes on beyond the last step of a
+  /// trajectory, gamma V(s_T) is part of that step's reward; so everything after knows only episodes that
+  /// end.
+  void weigh(Trajectories& batch, UpdateReport& report) {
+    for (double& r : batch.reward) r *= o_.reward_scale;
+    const auto n = static_cast<std::size_t>(batch.rows());
+    if (critic_) {
+      const Array<double> out = criticise(batch.state, batch.observation, batch.rows());
+      batch.value.resize(n);
+      for (std::size_t r = 0; r < n; ++r)
+        batch.value[r] = out(r, action_values() ? static_cast<std::size_t>(batch.action[r]) : 0);
+      if (action_values()) batch.action_values = out;
+      const auto ends = values_at_ends(batch);
+      batch.next_value.assign(n, 0);
+      for (int i = 0; i < batch.size(); ++i) {
+        const auto k = static_cast<std::size_t>(i);
+        for (int r = batch.begin(i); r + 1 < batch.end(i); ++r)
+          batch.next_value[static_cast<std::size_t>(r)] = batch.value[static_cast<std::size_t>(r) + 1];
+        const bool over = batch.terminated[k] || (batch.truncated[k] && o_.truncation == "terminate");
+        if (!over) batch.reward[static_cast<std::size_t>(batch.end(i)) - 1] += o_.gamma * ends[k];
+      }
+      target_.resize(n);
+      for (int i = 0; i < batch.size(); ++i) {
+        const auto of = [&](std::vector<double>& x) {
+          return std::span<double>(x.data() + batch.begin(i), static_cast<std::size_t>(batch.length(i)));
+        };
+        td_errors(batch.rewards(i), of(batch.value), of(batch.next_value), o_.gamma, of(target_));
+        gae(of(target_), o_.gamma, o_.critic_lambda);
+      }
+      double mean = 0, mean_target = 0;
+      for (std::size_t r = 0; r < n; ++r) {
+        mean += target_[r] / static_cast<double>(n);
+        mean_target += (target_[r] + batch.value[r]) / static_cast<double>(n);
+      }
+      double left = 0, whole = 0;
+      for (std::size_t r = 0; r < n; ++r) {
+        left += (target_[r] - mean) * (target_[r] - mean);
+        target_[r] += batch.value[r];
+        whole += (target_[r] - mean_target) * (target_[r] - mean_target);
+      }
+      if (whole > 0) report.explained_variance = 1 - left / whole;
+    }
+    Constants constants;
+    constants.gamma = o_.gamma;
+    const Array<double> psi = estimator_.weights(batch, constants);
+    psi_.assign(psi.begin(), psi.end());
+  }
+
+  // ---- Gradients ----
+
+  /// Where the policy was when the batch was collected: its outputs, for the KL divergence from it.
+  struct Before {
+    Array<double> outputs;  // log probabilities, or means
+    Array<T> log_std;
+  };
+
+  Before outputs_before(const Trajectories& batch) const {
+    Before before{zeros<double>(batch.rows(), outputs(policy_.model)), {}};
+    parallel_for((batch.rows() + shard - 1) / shard, [&](int k) {
+      const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
+      const auto rows = range(begin, end);
+      Tape<T> tape;
+      std::vector<Var<T>> constants;
+      for (const auto& x : theta()) constants.push_back(tape.constant(x));
+      const Seen seen(batch, rows);
+      const auto pi = seen.distribution(policy_, tape, constants);
+      const auto* softmax = std::get_if<Categorical<T>>(&pi);
+      const Var<T> out = softmax ? softmax->log_p : std::get<DiagGaussian<T>>(pi).mean;
+      std::copy(out.values().begin(), out.values().end(), row(before.outputs, begin).begin());
+    });
+    if (policy_.head == Head::gaussian) before.log_std = theta().back();
+    return before;
+  }
+
+  /// What the networks look at, and what was done, in some rows.
+  struct Seen {
+    std::vector<int> state, choice;
+    Array<T> observation, vector;
+    Seen(const Trajectories& batch, std::span<const int> rows)
+        : state(entries_of(batch.state, rows)), choice(entries_of(batch.action, rows)) {
+      if (state.empty()) observation = rows_of<T>(batch.observation, rows);
+      if (choice.empty()) vector = rows_of<T>(batch.action_vector, rows);
+    }
+    Var<T> observed(Tape<T>& tape) const { return state.empty() ? tape.data(observation) : Var<T>(); }
+    Distribution<T> distribution(const Policy& policy, Tape<T>& tape,
+                                 const std::vector<Var<T>>& theta) const {
+      return policy(theta, state, observed(tape));
+    }
+    Actions<T> actions(Tape<T>& tape) const {
+      return {choice, choice.empty() ? tape.data(vector) : Var<T>()};
+    }
+  };
+
+  Distribution<T> distribution_before(const Before& before, const Array<T>& outputs, Tape<T>& tape) const {
+    if (policy_.head == Head::softmax) return Categorical<T>{tape.data(outputs)};
+    return DiagGaussian<T>{tape.data(outputs), tape.constant(before.log_std)};
+  }
+
+  /// Half the squared error of the critic's values, a row each; or Huber's loss, or PPO's clipped one.
+  Var<T> critic_losses(Var<T> V, const Array<T>& target, const Array<T>& value) const {
+    const Var<T> error = V - target;
+    if (o_.critic_loss == "huber") {
+      const Var<T> inner = clip(error, -1, 1);
+      return inner * (error - inner * T(0.5));
+    }
+    if (o_.value_clip == 0) return square(error) * T(0.5);
+    const Var<T> clipped = clip(V - value, -o_.value_clip, o_.value_clip) + value - target;
+    return maximum(square(error), square(clipped)) * T(0.5);
+  }
+
+  /// The losses of `rows` and their gradient with respect to the parameters, shards in order.
+  /// `denominator` is what sums of the policy's objective are divided by.
+  Part<T> losses(const Trajectories& batch, std::span<const int> rows, std::span<const double> psi,
+                 const Before* before, double denominator, bool of_policy, bool of_critic) const {
+    Part<T> total;
+    const int n = static_cast<int>(rows.size());
+    const auto part_of = [&](int k) {
+      const int begin = k * shard, end = std::min(n, begin + shard);
+      const auto own = rows.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+      const Seen seen(batch, own);
+      Part<T> part;
+      Tape<T> tape;
+      const auto parameters = tape.parameters(parameters_);
+      std::vector<Var<T>> terms;
+      Array<T> log_mu, weight, outputs, target, value;
+      if (of_policy) {
+        const std::vector<Var<T>> theta(parameters.begin(),
+                                        parameters.begin() + static_cast<std::ptrdiff_t>(policy_arrays_));
+        const auto pi = seen.distribution(policy_, tape, theta);
+        const Var<T> log_pi = log_prob(pi, seen.actions(tape));
+        log_mu = column_of<T>(batch.log_mu, own);
+        weight = zeros<T>(end - begin, 1);
+        for (int r = begin; r < end; ++r)
+          weight(r - begin, 0) = static_cast<T>(psi[static_cast<std::size_t>(r)]);
+        terms.push_back(sum(estimator_.surrogate(log_pi, log_mu, weight)) * T(-1 / denominator));
+        const Var<T> H = entropy(pi);
+        for (const T each : H.values()) part.entropy += static_cast<double>(each);
+        if (o_.entropy_coefficient != 0) terms.push_back(sum(H) * T(-o_.entropy_coefficient / n));
+        if (kl_coefficient_ != 0) {
+          outputs = rows_of<T>(before->outputs, own);
+          terms.push_back(sum(kl(distribution_before(*before, outputs, tape), pi)) * T(kl_coefficient_ / n));
+        }
+      }
+      if (of_critic) {
+        const std::vector<Var<T>> w(parameters.begin() + static_cast<std::ptrdiff_t>(policy_arrays_),
+                                    parameters.end());
+        Var<T> V = forward(*critic_, w, seen.state, seen.observed(tape));
+        if (action_values()) V = pick(V, seen.choice);
+        target = column_of<T>(target_, own);
+        value = column_of<T>(batch.value, own);
+        const Var<T> loss = sum(critic_losses(V, target, value));
+        part.value_loss = static_cast<double>(loss.item());
+        terms.push_back(loss * T(o_.critic_coefficient / n));
+      }
+      Var<T> loss = terms.front();
+      for (std::size_t i = 1; i < terms.size(); ++i) loss = loss + terms[i];
+      part.g = grad(loss, parameters);
+      return part;
+    };
+    ordered_reduce((n + shard - 1) / shard, part_of, [&](int k, Part<T> part) {
+      if (k == 0) {
+        total = std::move(part);
+        return;
+      }
+      add_to(total.g, part.g);
+      total.entropy += part.entropy;
+      total.value_loss += part.value_loss;
+    });
+    return total;
+  }
+
+  std::vector<double> log_pi_of(const Trajectories& batch) const {
+    std::vector<double> out(static_cast<std::size_t>(batch.rows()));
+    parallel_for((batch.rows() + shard - 1) / shard, [&](int k) {
+      const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
+      const auto rows = range(begin, end);
+      Tape<T> tape;
+      std::vector<Var<T>> constants;
+      for (const auto& x : theta()) constants.push_back(tape.constant(x));
+      const Seen seen(batch, rows);
+      const auto log_pi = log_prob(seen.distribution(policy_, tape, constants), seen.actions(tape));
+      std::copy(log_pi.values().begin(), log_pi.values().end(), out.begin() + begin);
+    });
+    return out;
+  }
+
+  /// Mean KL(before || now), estimated on the batch's actions by (rho - 1) - log rho (Schulman 2020, k3).
+  double sampled_kl(const Trajectories& batch, double* clip_fraction) const {
+    const auto log_pi = log_pi_of(batch);
+    double sum = 0, outside = 0;
+    for (std::size_t r = 0; r < log_pi.size(); ++r) {
+      const double log_rho = log_pi[r] - batch.log_mu[r];
+      sum += std::expm1(log_rho) - log_rho;
+      outside += std::abs(std::expm1(log_rho)) > 0.2;
+    }
+    if (clip_fraction) *clip_fraction = outside / static_cast<double>(log_pi.size());
+    return sum / static_cast<double>(log_pi.size());
+  }
+
+  double denominator(const Trajectories& batch, std::size_t rows) const {
+    if (o_.reduce == "row") return static_cast<double>(rows);
+    return batch.size() * static_cast<double>(rows) / batch.rows();  // the minibatch's share of trajectories
+  }
+
+  /// psi of the rows, standardised if asked for.
+  std::vector<double> weights_of(std::span<const int> rows) const {
+    std::vector<double> psi;
+    for (const int r : rows) psi.push_back(psi_[static_cast<std::size_t>(r)]);
+    if (o_.advantages == "raw") return psi;
+    const auto n = static_cast<double>(psi.size());
+    const double mean = std::accumulate(psi.begin(), psi.end(), 0.0) / n;
+    double square = 0;
+    for (const double x : psi) square += (x - mean) * (x - mean);
+    const double deviation = std::sqrt(square / std::max(1.0, n - 1)) + 1e-8;
+    for (double& x : psi) x = (x - mean) / deviation;
+    return psi;
+  }
+
+  std::vector<int> shuffled(int n, int epoch) const {
+    std::vector<int> order = range(0, n);
+    Rng rng(seed_, "minibatches", static_cast<std::uint32_t>(update_), static_cast<std::uint32_t>(epoch));
+    for (int i = n; i-- > 1;)
+      std::swap(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(rng.uniform() * (i + 1))]);
+    return order;
+  }
+
+  void descend(Arrays<T>& g, bool of_policy, bool of_critic) {
+    if (o_.max_gradient_norm > 0) {
+      const double norm = std::sqrt(squared_norm<T>(g));
+      if (norm > o_.max_gradient_norm)
+        for (auto& x : g)
+          for (T& each : values(x)) each *= static_cast<T>(o_.max_gradient_norm / norm);
+    }
+    const auto step = [&](std::span<Array<T>> x, std::span<const Array<T>> along, AdamState<T>& state,
+                          double rate) {
+      if (o_.update == "sgd")
+        sgd_step(x, along, rate);
+      else
+        adam_step(x, along, state, {.learning_rate = rate, .epsilon = o_.adam_epsilon});
+    };
+    const std::span<Array<T>> x(parameters_);
+    const std::span<const Array<T>> along(g);
+    const double critic_rate =
+        o_.critic_learning_rate > 0 ? o_.critic_learning_rate * rate_ / o_.learning_rate : rate_;
+    if (of_policy) step(x.first(policy_arrays_), along.first(policy_arrays_), policy_adam_, rate_);
+    if (of_critic) step(x.subspan(policy_arrays_), along.subspan(policy_arrays_), critic_adam_, critic_rate);
+  }
+
+  /// Epochs of minibatches, each a descent step.
+  void gradient_updates(const Trajectories& batch, UpdateReport& report) {
+    Before before;
+    if (kl_coefficient_ != 0) before = outputs_before(batch);
+    const int n = batch.rows();
+    std::vector<double> g_sum;
+    double g_square = 0, norm = 0, value_loss = 0, entropy_sum = 0, rows_seen = 0;
+    int count = 0;
+    for (int epoch = 0; epoch < o_.epochs; ++epoch) {
+      const bool whole = o_.minibatches == 1;
+      const auto order = whole ? range(0, n) : shuffled(n, epoch);
+      for (int m = 0; m < o_.minibatches; ++m) {
+        const auto begin = static_cast<std::size_t>(static_cast<long>(n) * m / o_.minibatches),
+                   end = static_cast<std::size_t>(static_cast<long>(n) * (m + 1) / o_.minibatches);
+        if (begin == end) continue;
+        const auto rows = std::span(order).subspan(begin, end - begin);
+        const auto psi = weights_of(rows);
+        auto part =
+            losses(batch, rows, psi, &before, denominator(batch, rows.size()), true, critic_.has_value());
+        const double square = squared_norm(std::span<const Array<T>>(part.g).first(policy_arrays_));
+        if (epoch == 0) {
+          std::size_t k = 0;
+          for (std::size_t i = 0; i < policy_arrays_; ++i) {
+            g_sum.resize(std::max(g_sum.size(), k + part.g[i].size()));
+            for (const T each : part.g[i]) g_sum[k++] += static_cast<double>(each);
+          }
+          g_square += square;
+        }
+        ++count;
+        norm += std::sqrt(square);
+        value_loss += part.value_loss;
+        entropy_sum += part.entropy;
+        rows_seen += static_cast<double>(rows.size());
+        descend(part.g, true, critic_.has_value());
+      }
+      if (o_.kl_stop > 0 && sampled_kl(batch, nullptr) > o_.kl_stop) break;
+    }
+    report.gradient_norm = norm / count;
+    report.entropy = entropy_sum / rows_seen;
+    if (critic_) report.value_loss = value_loss / rows_seen;
+    if (const double k = o_.minibatches; k > 1) {
+      double of_mean = 0;
+      for (const double x : g_sum) of_mean += x * x / (k * k);
+      const double variance = (g_square - k * of_mean) / (k - 1);
+      if (variance > 0) report.gradient_snr = (of_mean - variance / k) / variance;
+    }
+    report.kl = sampled_kl(batch, &report.clip_fraction);
+    if (o_.kl_target > 0) {
+      if (report.kl > 1.5 * o_.kl_target) kl_coefficient_ *= 2;
+      if (report.kl < o_.kl_target / 1.5) kl_coefficient_ /= 2;
+    }
+  }
+
+  // ---- The natural gradient ----
+
+  /// Mean over the batch of KL(before || policy at x).
+  double mean_kl(const Trajectories& batch, const Before& before, std::span<const Array<T>> x) const {
+    double total = 0;
+    ordered_reduce((batch.rows() + shard - 1) / shard,
+                   [&](int k) {
+                     const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
+                     const auto rows = range(begin, end);
+                     Tape<T> tape;
+                     std::vector<Var<T>> constants;
+                     for (const auto& each : x) constants.push_back(tape.constant(each));
+                     const Seen seen(batch, rows);
+                     const Array<T> outputs = rows_of<T>(before.outputs, rows);
+                     const auto each = kl(distribution_before(before, outputs, tape),
+                                          seen.distribution(policy_, tape, constants));
+                     double sum = 0;
+                     for (const T d : each.values()) sum += static_cast<double>(d);
+                     return sum;
+                   },
+                   [&](int, double sum) { total += sum; });
+    return total / batch.rows();
+  }
+
+  /// (F + damping) v with F the Hessian of the mean KL at theta, which is the Fisher matrix.
+  std::vector<double> fisher_times(const Trajectories& batch, const Before& before,
+                                   const std::vector<double>& v) const {
+    const Arrays<T> along = unflattened(v);
+    std::vector<double> out(v.size());
+    ordered_reduce((batch.rows() + shard - 1) / shard,
+                   [&](int k) {
+                     const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
+                     const auto rows = range(begin, end);
+                     const Seen seen(batch, rows);
+                     const Array<T> outputs = rows_of<T>(before.outputs, rows);
+                     Tape<T> tape;
+                     std::vector<Var<T>> x;
+                     for (const auto& each : theta()) x.push_back(tape.parameter(each));
+                     const auto divergence = sum(
+                         kl(distribution_before(before, outputs, tape), seen.distribution(policy_, tape, x)));
+                     const auto g = grad_graph(divergence, x);
+                     Var<T> directional = dot(g[0], along[0]);
+                     for (std::size_t i = 1; i < g.size(); ++i)
+                       directional = directional + dot(g[i], along[i]);
+                     return grad(directional, x);
+                   },
+                   [&](int, const Arrays<T>& part) {
+                     std::size_t k = 0;
+                     for (const auto& each : part)
+                       for (const T d : each) out[k++] += static_cast<double>(d) / batch.rows();
+                   });
+    for (std::size_t k = 0; k < v.size(); ++k) out[k] += o_.cg_damping * v[k];
+    return out;
+  }
+
+  Arrays<T> unflattened(const std::vector<double>& v) const {
+    Arrays<T> out;
+    std::size_t k = 0;
+    for (const auto& x : theta()) {
+      out.push_back(zeros_like(x));
+      for (T& each : values(out.back())) each = static_cast<T>(v[k++]);
+    }
+    return out;
+  }
+
+  static double dot_of(const std::vector<double>& a, const std::vector<double>& b) {
+    return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+  }
+
+  /// mean of rho psi over the batch, the surrogate that the line search must improve.
+  double surrogate_value(const Trajectories& batch, const std::vector<double>& psi) const {
+    const auto log_pi = log_pi_of(batch);
+    double sum = 0;
+    for (std::size_t r = 0; r < psi.size(); ++r) sum += std::exp(log_pi[r] - batch.log_mu[r]) * psi[r];
+    return sum / static_cast<double>(psi.size());
+  }
+
+  /// theta += sqrt(2 kl_step / x'Fx) x with F x = g (Kakade 2001; Schulman et al. 2015, appendix C); a trust
+  /// region halves the step until the mean KL is within kl_step and the surrogate has grown. Then epochs of
+  /// the critic.
+  void natural_update(const Trajectories& batch, UpdateReport& report) {
+    const auto all = range(0, batch.rows());
+    const auto psi = weights_of(all);
+    const Before before = outputs_before(batch);
+    const auto part = losses(batch, all, psi, &before, denominator(batch, all.size()), true, false);
+    std::vector<double> g;
+    for (std::size_t i = 0; i < policy_arrays_; ++i)
+      for (const T each : part.g[i]) g.push_back(-static_cast<double>(each));
+    report.gradient_norm = std::sqrt(dot_of(g, g));
+    report.entropy = part.entropy / batch.rows();
+
+    const auto x = conjugate_gradient(
+        [&](const std::vector<double>& v) { return fisher_times(batch, before, v); }, g, o_.cg_iterations);
+    const double curvature = dot_of(x, fisher_times(batch, before, x));
+    const Arrays<T> start(theta().begin(), theta().end());
+    report.kl = 0;
+    if (curvature > 0) {
+      double step = std::sqrt(2 * o_.kl_step / curvature);
+      const double surrogate_before = surrogate_value(batch, psi);
+      const int tries = o_.update == "natural" ? 1 : 15;
+      for (int i = 0; i < tries; ++i, step /= 2) {
+        std::size_t k = 0;
+        for (std::size_t a = 0; a < policy_arrays_; ++a)
+          for (std::size_t j = 0; j < start[a].size(); ++j)
+            parameters_[a].data()[j] =
+                static_cast<T>(static_cast<double>(start[a].data()[j]) + step * x[k++]);
+        const double divergence = mean_kl(batch, before, theta());
+        if (o_.update == "natural" ||
+            (divergence <= o_.kl_step && surrogate_value(batch, psi) > surrogate_before)) {
+          report.kl = divergence;
+          break;
+        }
+        std::copy(start.begin(), start.end(), parameters_.begin());
+      }
+    }
+    if (!critic_) return;
+    double value_loss = 0;
+    for (int epoch = 0; epoch < o_.critic_epochs; ++epoch) {
+      const auto order = shuffled(batch.rows(), epoch);
+      for (int m = 0; m < o_.critic_minibatches; ++m) {
+        const auto begin =
+                       static_cast<std::size_t>(static_cast<long>(batch.rows()) * m / o_.critic_minibatches),
+                   end = static_cast<std::size_t>(static_cast<long>(batch.rows()) * (m + 1) /
+                                                  o_.critic_minibatches);
+        if (begin == end) continue;
+        auto of_critic =
+            losses(batch, std::span(order).subspan(begin, end - begin), {}, nullptr, 1, false, true);
+        if (epoch == 0) value_loss += of_critic.value_loss;
+        descend(of_critic.g, false, true);
+      }
+    }
+    report.value_loss = value_loss / batch.rows();
+  }
+
+  const World& world_;
+  const OnPolicyOptions& o_;
+  const long steps_;
+  const std::uint64_t seed_;
+  const Watcher& watcher_;
+  Estimator estimator_;
+  Policy policy_;
+  std::optional<Model> critic_;
+  Arrays<T> parameters_;  // of the policy, then of the critic
+  std::size_t policy_arrays_ = 0;
+  AdamState<T> policy_adam_, critic_adam_;
+  std::optional<Collector> collector_;
+  double kl_coefficient_ = 0, rate_ = 0;
+  long update_ = 0, step_ = 0, episodes_ = 0;
+  std::vector<double> psi_, target_;  // of each row of the batch
+};
+
+void one_of(const char* key, const std::string& value, std::initializer_list<const char*> known) {
+  std::string list;
+  for (const char* each : known) {
+    if (value == each) return;
+    list += (list.empty() ? "" : ", ") + std::string(each);
+  }
+  throw Error(join(key, " must be one of ", list, "; got '", value, "'"));
+}
+
+}  // namespace
+
+std::vector<double> conjugate_gradient(
+    const std::function<std::vector<double>(const std::vector<double>&)>& A_times,
+    const std::vector<double>& b, int iterations) {
+  std::vector<double> x(b.size(), 0), r = b, p = b;
+  const auto dot = [](const std::vector<double>& u, const std::vector<double>& v) {
+    return std::inner_product(u.begin(), u.end(), v.begin(), 0.0);
+  };
+  double rr = dot(r, r);
+  const double enough = 1e-20 * rr;
+  for (int i = 0; i < iterations && rr > enough; ++i) {
+    const auto Ap = A_times(p);
+    const double alpha = rr / dot(p, Ap);
+    for (std::size_t k = 0; k < x.size(); ++k) x[k] += alpha * p[k], r[k] -= alpha * Ap[k];
+    const double next = dot(r, r);
+    for (std::size_t k = 0; k < x.size(); ++k) p[k] = r[k] + next / rr * p[k];
+    rr = next;
+  }
+  return x;
+}
+
+void check(const OnPolicyOptions& o, const World& world) {
+  one_of("truncation", o.truncation, {"bootstrap", "terminate"});
+  one_of("activation", o.activation, {"tanh", "relu"});
+  one_of("initialisation", o.initialisation, {"orthogonal", "uniform"});
+  one_of("precision", o.precision, {"float", "double"});
+  one_of("surrogate", o.surrogate, {"own", "ratio"});
+  one_of("advantages", o.advantages, {"raw", "standardised"});
+  one_of("reduce", o.reduce, {"row", "trajectory"});
+  one_of("update", o.update, {"adam", "sgd", "natural", "trust-region"});
+  one_of("critic", o.critic, {"none", "value", "action-value"});
+  one_of("critic_loss", o.critic_loss, {"mse", "huber"});
+  for (const auto& [key, value] : {std::pair("envs", o.envs),
+                                   {"rollout", o.rollout},
+                                   {"epochs", o.epochs},
+                                   {"minibatches", o.minibatches},
+                                   {"cg_iterations", o.cg_iterations},
+                                   {"critic_epochs", o.critic_epochs},
+                                   {"critic_minibatches", o.critic_minibatches}})
+    expect(value >= 1, key, " must be at least 1, got ", value);
+  expect(o.episodes >= 0, "episodes must be at least 0, got ", o.episodes);
+  expect(o.max_episodes >= 0, "max_episodes must be at least 0, got ", o.max_episodes);
+  for (const auto& [key, value] : {std::pair("gamma", o.gamma), {"critic_lambda", o.critic_lambda}})
+    expect(value >= 0 && value <= 1, key, " must be from 0 to 1, got ", value);
+  for (const auto& [key, value] : {std::pair("learning_rate", o.learning_rate),
+                                   {"adam_epsilon", o.adam_epsilon},
+                                   {"kl_step", o.kl_step},
+                                   {"reward_scale", o.reward_scale},
+                                   {"policy_gain", o.policy_gain}})
+    expect(value > 0, key, " must be positive, got ", value);
+  for (const auto& [key, value] : {std::pair("entropy_coefficient", o.entropy_coefficient),
+                                   {"kl_coefficient", o.kl_coefficient},
+                                   {"kl_target", o.kl_target},
+                                   {"kl_stop", o.kl_stop},
+                                   {"max_gradient_norm", o.max_gradient_norm},
+                                   {"cg_damping", o.cg_damping},
+                                   {"critic_coefficient", o.critic_coefficient},
+                                   {"value_clip", o.value_clip},
+                                   {"critic_learning_rate", o.critic_learning_rate}})
+    expect(value >= 0, key, " must not be negative, got ", value);
+  for (const int width : o.hidden) expect(width >= 1, "hidden layers must be at least 1 wide, got ", width);
+  expect(o.kl_target == 0 || o.kl_coefficient > 0, "kl_target adapts kl_coefficient, which must be positive");
+  const Estimator e = make_estimator(o.estimator);
+  expect(!e.needs_constants, "estimator '", o.estimator,
+         "' subtracts constants of an oracle or a pilot, and training has neither");
+  expect(e.weightings == 1, "estimator '", o.estimator,
+         "' has a weight for each parameter; training takes one");
+  expect(!e.needs_critic || o.critic != "none", "estimator '", o.estimator,
+         "' needs a critic; critic is none");
+  expect(o.critic != "action-value" || world.A > 0, "an action-value critic is of worlds with choices; ",
+         world.id, " acts by vectors");
+}
+
+Learned train_on_policy(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
+                        const Watcher& watcher) {
+  check(options, world);
+  if (options.precision == "double") return Trainer<double>(world, options, steps, seed, watcher).run();
+  return Trainer<float>(world, options, steps, seed, watcher).run();
+}
+
+}  // namespace lowvar

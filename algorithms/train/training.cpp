@@ -1,0 +1,35 @@
+#include "algorithms/train/training.h"
+
+namespace lowvar {
+
+std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int episodes,
+                             std::uint64_t seed) {
+  const auto environments = world.stepper(episodes, world.T, seed, "evaluation");
+  std::vector<double> total(static_cast<std::size_t>(episodes));
+  std::vector<char> done(total.size());
+  std::vector<int> choices(world.m ? 0 : total.size());
+  Array<double> vectors = zeros<double>(world.m ? episodes : 0, world.m);
+  for (int t = 0; t < world.T; ++t) {
+    const Array<double> seen = environments->observation();
+    std::vector<int> state;
+    if (world.mdp) state = state_numbers(environments->observation());
+    const ActingPolicy acting(policy, theta, {state, world.mdp ? nullptr : &seen});
+    for (int i = 0; i < episodes; ++i) {
+      if (world.m)
+        acting.act_greedily(i, row(vectors, i));
+      else
+        acting.act_greedily(i, choices[static_cast<std::size_t>(i)]);
+    }
+    environments->step(choices, vectors);
+    bool running = false;
+    for (std::size_t i = 0; i < total.size(); ++i) {
+      if (!done[i]) total[i] += environments->reward()[i];
+      done[i] = done[i] || environments->terminated()[i] || environments->truncated()[i];
+      running = running || !done[i];
+    }
+    if (!running) break;
+  }
+  return total;
+}
+
+}  // namespace lowvar

@@ -1,0 +1,233 @@
+#include "experiments/training_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <deque>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "algorithms/exact/dynamic_programming.h"
+#include "core/parallel.h"
+#include "experiments/summary.h"
+#include "experiments/worlds.h"
+
+namespace lowvar {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int window = 100;  // episodes in a mean
+constexpr int lines = 200;   // of progress a seed, about
+
+/// What one seed's training looks like from outside.
+class Diary {
+ public:
+  Diary(std::uint64_t seed, long steps) : seed_(seed), every_(std::max(1L, steps / lines)) {}
+
+  void saw(const Collector::Episode& e) {
+    recent_.push_back(e.total);
+    sum_ += e.total;
+    if (recent_.size() > window) sum_ -= recent_.front(), recent_.pop_front();
+    ++episodes_;
+    if (recent_.size() == window) best_ = std::isnan(best_) ? mean() : std::max(best_, mean());
+    episode_lines_.push_back(
+        {std::to_string(seed_), std::to_string(e.at), number(e.total), std::to_string(e.length)});
+  }
+
+  void saw(const UpdateReport& u) {
+    last_ = u;
+    if (u.step < next_ && u.update > 0) return;
+    next_ = u.step + every_;
+    lines_.push_back({std::to_string(seed_), std::to_string(u.update), std::to_string(u.step),
+                      std::to_string(episodes_), recent_.empty() ? "" : number(mean()), number(u.entropy),
+                      number(u.kl), number(u.clip_fraction), number(u.explained_variance),
+                      number(u.value_loss), number(u.gradient_norm), number(u.gradient_snr),
+                      number(u.learning_rate)});
+  }
+
+  /// Mean return of the last 100 episodes, or of all if there are fewer; NaN before the first.
+  double mean() const { return recent_.empty() ? std::nan("") : sum_ / static_cast<double>(recent_.size()); }
+  double best() const { return best_; }
+  const UpdateReport& last() const { return last_; }
+  const std::vector<std::vector<std::string>>& progress() const { return lines_; }
+  const std::vector<std::vector<std::string>>& episodes() const { return episode_lines_; }
+
+ private:
+  std::uint64_t seed_;
+  long every_, next_ = 0, episodes_ = 0;
+  std::deque<double> recent_;
+  double sum_ = 0, best_ = std::nan("");
+  UpdateReport last_;
+  std::vector<std::vector<std::string>> lines_, episode_lines_;
+};
+
+/// The critic that a policy was learnt with, as measurement wants it.
+Critic critic_of(const Learned& learned) {
+  if (!learned.critic || learned.action_values) return nullptr;
+  if (const auto* mlp = std::get_if<Mlp>(&*learned.critic)) return network_critic(*mlp, learned.w);
+  return [V = learned.w.front()](Trajectories& batch) {
+    batch.value.clear();
+    for (const int s : batch.state) batch.value.push_back(V(s, 0));
+    batch.next_value.assign(batch.value.size(), 0);
+    for (int i = 0; i < batch.size(); ++i)
+      for (int r = batch.begin(i); r + 1 < batch.end(i); ++r)
+        batch.next_value[static_cast<std::size_t>(r)] = batch.value[static_cast<std::size_t>(r) + 1];
+  };
+}
+
+/// Lines of variance.csv: the estimators at the policy before an update.
+std::vector<std::vector<std::string>> measured(const TrainingPlan& plan,
+                                               const std::vector<Estimator>& estimators, std::uint64_t seed,
+                                               long update, long step, const Learned& learned) {
+  const MeasureVariance& m = plan.measure_variance;
+  World world = plan.world;
+  world.gamma = discount_of(plan.options);
+  Constants constants;
+  constants.gamma = world.gamma;
+  if (std::any_of(estimators.begin(), estimators.end(), [](const Estimator& e) { return e.needs_constants; }))
+    constants = pilot_constants(world, learned.policy, learned.theta, static_cast<int>(m.trajectories), seed);
+  std::vector<Rung> rungs;
+  for (const auto& e : estimators) rungs.push_back({e, &learned.theta});
+  const Measured all = measure(world, learned.policy, learned.theta, rungs, critic_of(learned), constants,
+                               {.trajectories = m.trajectories, .seed = seed});
+  std::vector<std::vector<std::string>> out;
+  const std::vector<Truth> truth(rungs.size());
+  for (std::size_t e = 0; e < rungs.size(); ++e)
+    for (const auto& q : quantities(all, rungs, truth, static_cast<int>(e), 0))
+      if (q.name == "trace_cov" || q.name == "snr" || q.name.starts_with("ratio:"))
+        out.push_back({std::to_string(seed), std::to_string(update), std::to_string(step), estimators[e].name,
+                       q.name, number(q.sampled.value), number(q.sampled.se),
+                       std::to_string(all.trajectories)});
+  return out;
+}
+
+/// Of policy pi [S x A], without the time limit, at the discount that was trained with.
+double start_value(const TrainingPlan& plan, const Array<double>& pi) {
+  Mdp mdp = *plan.world.mdp;
+  mdp.gamma = discount_of(plan.options);
+  const auto V = stationary_values(mdp, pi);
+  return std::inner_product(V.begin(), V.end(), mdp.start.begin(), 0.0);
+}
+
+Array<double> greedy(const Array<double>& pi) {
+  Array<double> out = zeros_like(pi);
+  for (int s = 0; s < shape(pi).rows; ++s) {
+    const auto p = row(pi, s);
+    out(s, std::max_element(p.begin(), p.end()) - p.begin()) = 1;
+  }
+  return out;
+}
+
+Json finite(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
+
+}  // namespace
+
+Json as_json(const TrainingPlan& plan) {
+  Json out{{"algorithm", plan.algorithm},
+           {"env", plan.world.id},
+           {"horizon", plan.world.T},
+           {"steps", plan.steps},
+           {"seeds", plan.seeds},
+           {"evaluation_episodes", plan.evaluation_episodes},
+           {"options", as_json(plan.options)}};
+  if (plan.measure_variance.every)
+    out["measure_variance"] = {{"every", plan.measure_variance.every},
+                               {"estimators", plan.measure_variance.estimators},
+                               {"trajectories", plan.measure_variance.trajectories}};
+  return out;
+}
+
+std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& directory) {
+  std::vector<Estimator> estimators;
+  for (const auto& name : plan.measure_variance.estimators) estimators.push_back(make_estimator(name));
+  const auto n = plan.seeds.size();
+  std::vector<SeedResult> results(n);
+  std::vector<Diary> diaries;
+  std::vector<std::vector<std::vector<std::string>>> variances(n);
+  for (const auto seed : plan.seeds) diaries.emplace_back(seed, plan.steps);
+  std::vector<long> done(n, 0);
+  std::mutex mutex;
+  Progress progress(plan.algorithm + " " + plan.world.id);
+
+  parallel_for(static_cast<int>(n), [&](int i) {
+    const auto k = static_cast<std::size_t>(i);
+    Diary& diary = diaries[k];
+    SeedResult& result = results[k];
+    result.seed = plan.seeds[k];
+    Watcher watcher;
+    watcher.episode = [&](const Collector::Episode& e) { diary.saw(e); };
+    watcher.update = [&](const UpdateReport& u) {
+      diary.saw(u);
+      const std::lock_guard lock(mutex);
+      done[k] = u.step;
+      const auto shown = [](double x) { return std::isnan(x) ? std::string("-") : fmt::format("{:.3g}", x); };
+      progress(
+          std::accumulate(done.begin(), done.end(), 0L), static_cast<long>(n) * plan.steps,
+          fmt::format("return {}  entropy {}  kl {}  ev {}  snr {}", shown(diary.mean()), shown(u.entropy),
+                      shown(u.kl), shown(u.explained_variance), shown(u.gradient_snr)));
+    };
+    if (plan.measure_variance.every) {
+      watcher.wants = [&](long update) { return update % plan.measure_variance.every == 0; };
+      watcher.snapshot = [&](long update, long step, const Learned& learned) {
+        const auto part = measured(plan, estimators, result.seed, update, step, learned);
+        variances[k].insert(variances[k].end(), part.begin(), part.end());
+      };
+    }
+    const auto start = std::chrono::steady_clock::now();
+    result.learned = train(plan.world, plan.options, plan.steps, result.seed, watcher);
+    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result.steps = diary.last().step;
+    result.final_return = diary.mean();
+    result.best_100 = diary.best();
+    const auto returns = evaluate(plan.world, result.learned.policy, result.learned.theta,
+                                  plan.evaluation_episodes, result.seed);
+    result.eval_return = std::accumulate(returns.begin(), returns.end(), 0.0) / plan.evaluation_episodes;
+  });
+
+  Csv progress_csv({"seed", "update", "step", "episodes", "return", "entropy", "kl", "clip_fraction",
+                    "explained_variance", "value_loss", "gradient_norm", "gradient_snr", "learning_rate"});
+  Csv episodes_csv({"seed", "step", "return", "length"});
+  for (const Diary& diary : diaries) {
+    for (const auto& line : diary.progress()) progress_csv.add(line);
+    for (const auto& line : diary.episodes()) episodes_csv.add(line);
+  }
+  directory.write("progress.csv", progress_csv.text());
+  directory.write("episodes.csv", episodes_csv.text());
+  if (plan.measure_variance.every) {
+    Csv variance({"seed", "update", "step", "estimator", "quantity", "value", "se", "n"});
+    for (const auto& part : variances)
+      for (const auto& line : part) variance.add(line);
+    directory.write("variance.csv", variance.text());
+  }
+
+  Json summary{{"seeds", Json::array()}};
+  Json speed = Json::array();
+  std::vector<double> scores;
+  for (const SeedResult& r : results) {
+    directory.write(fmt::format("policy-{}.json", r.seed), learned_as_json(plan.world, r.learned));
+    Json each{{"seed", r.seed},
+              {"steps", r.steps},
+              {"final_return", finite(r.final_return)},
+              {"best_100", finite(r.best_100)},
+              {"eval_return", finite(r.eval_return)}};
+    if (plan.world.mdp) {
+      const Array<double> pi = table_of(plan.world, r.learned.policy, r.learned.theta);
+      each["exact_value"] = start_value(plan, pi);
+      each["exact_value_greedy"] = start_value(plan, greedy(pi));
+    }
+    summary["seeds"].push_back(std::move(each));
+    scores.push_back(r.eval_return);
+    speed.push_back({{"seed", r.seed}, {"steps_per_second", static_cast<double>(r.steps) / r.seconds}});
+  }
+  summary["iqm"] = interquartile_mean(scores);
+  summary["ci95"] = interquartile_mean_interval(scores);
+  directory.write("summary.json", summary.dump(2) + "\n");
+  directory.note("seeds", speed);
+  return results;
+}
+
+}  // namespace lowvar

@@ -1,0 +1,43 @@
+// A training run: several seeds side by side, their results in one directory.
+#pragma once
+
+#include "experiments/algorithms.h"
+#include "experiments/output.h"
+
+namespace lowvar {
+
+/// Estimators measured along a run: at every `every`-th update, on so many trajectories of their own stream.
+struct MeasureVariance {
+  long every = 0;  // 0: never
+  std::vector<std::string> estimators = {};
+  long trajectories = 512;
+};
+
+struct TrainingPlan {
+  std::string algorithm;
+  World world;
+  TrainOptions options;
+  std::vector<std::uint64_t> seeds;
+  long steps = 0;
+  int evaluation_episodes = 100;
+  MeasureVariance measure_variance = {};
+};
+
+struct SeedResult {
+  std::uint64_t seed = 0;
+  Learned learned;
+  long steps = 0;
+  double final_return = 0;  // mean of the last 100 training episodes, or of all if there are fewer
+  double best_100 = 0;      // best mean of 100 consecutive training episodes; NaN if there are fewer
+  double eval_return = 0;   // mean of the greedy evaluation episodes
+  double seconds = 0;
+};
+
+/// Trains each seed and writes to the directory progress.csv, episodes.csv, policy-SEED.json, summary.json
+/// and, where asked, variance.csv; seeds per second go to machine.json.
+std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& directory);
+
+/// The plan, with every default filled in, for the manifest.
+nlohmann::ordered_json as_json(const TrainingPlan& plan);
+
+}  // namespace lowvar
