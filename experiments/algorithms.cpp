@@ -56,11 +56,12 @@ TrainOptions q_actor_critic(const World& world) {
   OnPolicyOptions o = on_policy(world);
   o.estimator = "q-value+undiscounted";
   o.critic = "action-value";
-  o.critic_lambda = 0.9;
   o.advantages = "standardised";
   o.envs = 8;
-  o.rollout = 32;
-  o.learning_rate = 1e-3;
+  o.rollout = 256;
+  o.learning_rate = 3e-3;
+  o.critic_learning_rate = 1e-3;
+  o.critic_epochs = 10;
   o.entropy_coefficient = 0.01;
   o.max_gradient_norm = 0.5;
   return o;
@@ -84,6 +85,7 @@ OnPolicyOptions natural(const World& world) {
   o.precision = "double";
   o.envs = 8;
   o.rollout = 256;
+  o.critic_epochs = 10;
   o.learning_rate = 1e-3;
   return o;
 }
@@ -121,8 +123,18 @@ TrainOptions ppo_kl(const World& world) {
   auto o = std::get<OnPolicyOptions>(ppo(world));
   o.estimator = "gae:0.95+undiscounted";
   o.surrogate = "ratio";
+  o.envs = 4;
+  o.rollout = 256;
+  o.epochs = 10;
+  o.learning_rate = 1e-3;
   o.kl_coefficient = 1;
   o.kl_target = 0.01;
+  return o;
+}
+
+TrainOptions ddpg(const World& world) {
+  DdpgOptions o;
+  o.gamma = world.gamma;
   return o;
 }
 
@@ -235,6 +247,7 @@ const std::vector<AlgorithmEntry>& algorithms() {
       {"ppo", "proximal policy optimisation, clipped", "Schulman et al. 2017, eq. 7", ppo},
       {"ppo-kl", "proximal policy optimisation with an adaptive KL penalty", "Schulman et al. 2017, eq. 8",
        ppo_kl},
+      {"ddpg", "deep deterministic policy gradient", "Silver et al. 2014; Lillicrap et al. 2016", ddpg},
   };
   return all;
 }
@@ -319,13 +332,14 @@ double discount_of(const TrainOptions& options) {
 
 Learned train(const World& world, const TrainOptions& options, long steps, std::uint64_t seed,
               const Watcher& watcher) {
-  return train_on_policy(world, std::get<OnPolicyOptions>(options), steps, seed, watcher);
+  return std::visit([&](const auto& o) { return train(world, o, steps, seed, watcher); }, options);
 }
 
 std::string learned_as_json(const World& world, const Learned& learned) {
   Json out{{"env", world.id},
            {"policy",
             {{"head", learned.policy.head == Head::softmax ? "softmax" : "gaussian"},
+             {"bound", learned.policy.bound},
              {"model", model_as_json(learned.policy.model)},
              {"parameters", arrays_as_json(learned.policy.names(), learned.theta)}}}};
   if (learned.critic)
@@ -356,7 +370,8 @@ Learned read_learned(const std::filesystem::path& path, const World& world) {
          " is not a policy that `lowvar train` wrote");
   try {
     const Json& p = json.at("policy");
-    Learned out{{model_from(p.at("model")), p.at("head") == "gaussian" ? Head::gaussian : Head::softmax},
+    Learned out{{model_from(p.at("model")), p.at("head") == "gaussian" ? Head::gaussian : Head::softmax,
+                 p.at("bound")},
                 arrays_from(p.at("parameters"))};
     if (json.contains("critic")) {
       out.critic = model_from(json["critic"].at("model"));

@@ -77,6 +77,7 @@ enum class Head {
 struct Policy {
   Model model;
   Head head = Head::softmax;
+  double bound = 0;  // if not 0, a Gaussian's mean is bound tanh(outputs)
 
   /// Names of the parameter arrays, for reports by layer.
   std::vector<std::string> names() const;
@@ -86,7 +87,8 @@ struct Policy {
                              Var<T> observation) const {
     if (head == Head::softmax) return Categorical<T>::from_logits(forward(model, theta, state, observation));
     const std::vector<Var<T>> of_mean(theta.begin(), theta.end() - 1);
-    return DiagGaussian<T>{forward(model, of_mean, state, observation), theta.back()};
+    const Var<T> mean = forward(model, of_mean, state, observation);
+    return DiagGaussian<T>{bound == 0 ? mean : tanh(mean) * static_cast<T>(bound), theta.back()};
   }
 
   /// The distribution for these inputs; the observations become data of the tape.

@@ -16,9 +16,10 @@ struct World {
   std::string id = {};
   double gamma = 1;
   int T = 0;
-  int A = 0;            // actions to choose from; 0 where they are vectors
-  int m = 0;            // length of a vector that acts; 0 where actions are choices
-  int observation = 0;  // length of an observation; 0 where tabular
+  int A = 0;                // actions to choose from; 0 where they are vectors
+  int m = 0;                // length of a vector that acts; 0 where actions are choices
+  double action_bound = 0;  // vectors outside [-bound, bound] are clipped
+  int observation = 0;      // length of an observation; 0 where tabular
   std::function<Trajectories(const Policy&, const Parameters&, int T, Draw)> sample = nullptr;
   MakeStepper stepper = nullptr;
   std::shared_ptr<const Mdp> mdp = nullptr;  // the oracle; null where there is none
@@ -34,7 +35,7 @@ World environment_world(std::string id, E env, double gamma, int T) {
   if constexpr (DiscreteEnvironment<E>)
     world.A = E::actions;
   else
-    world.m = action_size<E>;
+    world.m = action_size<E>, world.action_bound = E::action_high[0];
   world.stepper = stepper_of(env);
   world.sample = [env](const Policy& policy, const Parameters& theta, int horizon, Draw draw) {
     return rollout(env, policy, theta, horizon, draw);

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "algorithms/data/returns.h"
+#include "algorithms/train/losses.h"
 #include "core/parallel.h"
 #include "nn/optim.h"
 
@@ -121,12 +122,15 @@ class Trainer {
         natural_update(batch, report);
       else
         gradient_updates(batch, report);
+      if (critic_ && !joint()) critic_updates(batch, report);
       watcher_.saw(report);
     }
     return learned();
   }
 
  private:
+  /// The critic learns in the policy's minibatches.
+  bool joint() const { return critic_ && o_.critic_epochs == 0; }
   bool action_values() const { return o_.critic == "action-value"; }
   std::span<const Array<T>> theta() const {
     return std::span<const Array<T>>(parameters_).first(policy_arrays_);
@@ -317,10 +321,7 @@ class Trainer {
   /// Half the squared error of the critic's values, a row each; or Huber's loss, or PPO's clipped one.
   Var<T> critic_losses(Var<T> V, const Array<T>& target, const Array<T>& value) const {
     const Var<T> error = V - target;
-    if (o_.critic_loss == "huber") {
-      const Var<T> inner = clip(error, -1, 1);
-      return inner * (error - inner * T(0.5));
-    }
+    if (o_.critic_loss == "huber") return huber(error);
     if (o_.value_clip == 0) return square(error) * T(0.5);
     const Var<T> clipped = clip(V - value, -o_.value_clip, o_.value_clip) + value - target;
     return maximum(square(error), square(clipped)) * T(0.5);
@@ -442,6 +443,14 @@ class Trainer {
     return order;
   }
 
+  /// The m-th of `parts` parts of equal size, up to one row.
+  static std::span<const int> part_of(const std::vector<int>& order, int m, int parts) {
+    const auto n = static_cast<long>(order.size());
+    const auto begin = static_cast<std::size_t>(n * m / parts),
+               end = static_cast<std::size_t>(n * (m + 1) / parts);
+    return std::span(order).subspan(begin, end - begin);
+  }
+
   void descend(Arrays<T>& g, bool of_policy, bool of_critic) {
     if (o_.max_gradient_norm > 0) {
       const double norm = std::sqrt(squared_norm<T>(g));
@@ -476,13 +485,10 @@ class Trainer {
       const bool whole = o_.minibatches == 1;
       const auto order = whole ? range(0, n) : shuffled(n, epoch);
       for (int m = 0; m < o_.minibatches; ++m) {
-        const auto begin = static_cast<std::size_t>(static_cast<long>(n) * m / o_.minibatches),
-                   end = static_cast<std::size_t>(static_cast<long>(n) * (m + 1) / o_.minibatches);
-        if (begin == end) continue;
-        const auto rows = std::span(order).subspan(begin, end - begin);
+        const auto rows = part_of(order, m, o_.minibatches);
+        if (rows.empty()) continue;
         const auto psi = weights_of(rows);
-        auto part =
-            losses(batch, rows, psi, &before, denominator(batch, rows.size()), true, critic_.has_value());
+        auto part = losses(batch, rows, psi, &before, denominator(batch, rows.size()), true, joint());
         const double square = squared_norm(std::span<const Array<T>>(part.g).first(policy_arrays_));
         if (epoch == 0) {
           std::size_t k = 0;
@@ -497,13 +503,13 @@ class Trainer {
         value_loss += part.value_loss;
         entropy_sum += part.entropy;
         rows_seen += static_cast<double>(rows.size());
-        descend(part.g, true, critic_.has_value());
+        descend(part.g, true, joint());
       }
       if (o_.kl_stop > 0 && sampled_kl(batch, nullptr) > o_.kl_stop) break;
     }
     report.gradient_norm = norm / count;
     report.entropy = entropy_sum / rows_seen;
-    if (critic_) report.value_loss = value_loss / rows_seen;
+    if (joint()) report.value_loss = value_loss / rows_seen;
     if (const double k = o_.minibatches; k > 1) {
       double of_mean = 0;
       for (const double x : g_sum) of_mean += x * x / (k * k);
@@ -595,8 +601,7 @@ class Trainer {
   }
 
   /// theta += sqrt(2 kl_step / x'Fx) x with F x = g (Kakade 2001; Schulman et al. 2015, appendix C); a trust
-  /// region halves the step until the mean KL is within kl_step and the surrogate has grown. Then epochs of
-  /// the critic.
+  /// region halves the step until the mean KL is within kl_step and the surrogate has grown.
   void natural_update(const Trajectories& batch, UpdateReport& report) {
     const auto all = range(0, batch.rows());
     const auto psi = weights_of(all);
@@ -632,20 +637,19 @@ class Trainer {
         std::copy(start.begin(), start.end(), parameters_.begin());
       }
     }
-    if (!critic_) return;
+  }
+
+  /// The critic's own epochs of minibatches.
+  void critic_updates(const Trajectories& batch, UpdateReport& report) {
     double value_loss = 0;
     for (int epoch = 0; epoch < o_.critic_epochs; ++epoch) {
-      const auto order = shuffled(batch.rows(), epoch);
+      const auto order = shuffled(batch.rows(), 1000 + epoch);
       for (int m = 0; m < o_.critic_minibatches; ++m) {
-        const auto begin =
-                       static_cast<std::size_t>(static_cast<long>(batch.rows()) * m / o_.critic_minibatches),
-                   end = static_cast<std::size_t>(static_cast<long>(batch.rows()) * (m + 1) /
-                                                  o_.critic_minibatches);
-        if (begin == end) continue;
-        auto of_critic =
-            losses(batch, std::span(order).subspan(begin, end - begin), {}, nullptr, 1, false, true);
-        if (epoch == 0) value_loss += of_critic.value_loss;
-        descend(of_critic.g, false, true);
+        const auto rows = part_of(order, m, o_.critic_minibatches);
+        if (rows.empty()) continue;
+        auto part = losses(batch, rows, {}, nullptr, 1, false, true);
+        if (epoch == 0) value_loss += part.value_loss;
+        descend(part.g, false, true);
       }
     }
     report.value_loss = value_loss / batch.rows();
@@ -667,15 +671,6 @@ class Trainer {
   long update_ = 0, step_ = 0, episodes_ = 0;
   std::vector<double> psi_, target_;  // of each row of the batch
 };
-
-void one_of(const char* key, const std::string& value, std::initializer_list<const char*> known) {
-  std::string list;
-  for (const char* each : known) {
-    if (value == each) return;
-    list += (list.empty() ? "" : ", ") + std::string(each);
-  }
-  throw Error(join(key, " must be one of ", list, "; got '", value, "'"));
-}
 
 }  // namespace
 
@@ -710,39 +705,37 @@ void check(const OnPolicyOptions& o, const World& world) {
   one_of("update", o.update, {"adam", "sgd", "natural", "trust-region"});
   one_of("critic", o.critic, {"none", "value", "action-value"});
   one_of("critic_loss", o.critic_loss, {"mse", "huber"});
-  for (const auto& [key, value] : {std::pair("envs", o.envs),
-                                   {"rollout", o.rollout},
-                                   {"epochs", o.epochs},
-                                   {"minibatches", o.minibatches},
-                                   {"cg_iterations", o.cg_iterations},
-                                   {"critic_epochs", o.critic_epochs},
-                                   {"critic_minibatches", o.critic_minibatches}})
-    expect(value >= 1, key, " must be at least 1, got ", value);
-  expect(o.episodes >= 0, "episodes must be at least 0, got ", o.episodes);
-  expect(o.max_episodes >= 0, "max_episodes must be at least 0, got ", o.max_episodes);
-  for (const auto& [key, value] : {std::pair("gamma", o.gamma), {"critic_lambda", o.critic_lambda}})
-    expect(value >= 0 && value <= 1, key, " must be from 0 to 1, got ", value);
-  for (const auto& [key, value] : {std::pair("learning_rate", o.learning_rate),
-                                   {"adam_epsilon", o.adam_epsilon},
-                                   {"kl_step", o.kl_step},
-                                   {"reward_scale", o.reward_scale},
-                                   {"policy_gain", o.policy_gain}})
-    expect(value > 0, key, " must be positive, got ", value);
-  for (const auto& [key, value] : {std::pair("entropy_coefficient", o.entropy_coefficient),
-                                   {"kl_coefficient", o.kl_coefficient},
-                                   {"kl_target", o.kl_target},
-                                   {"kl_stop", o.kl_stop},
-                                   {"max_gradient_norm", o.max_gradient_norm},
-                                   {"cg_damping", o.cg_damping},
-                                   {"critic_coefficient", o.critic_coefficient},
-                                   {"value_clip", o.value_clip},
-                                   {"critic_learning_rate", o.critic_learning_rate}})
-    expect(value >= 0, key, " must not be negative, got ", value);
+  at_least_one({{"envs", o.envs},
+                {"rollout", o.rollout},
+                {"epochs", o.epochs},
+                {"minibatches", o.minibatches},
+                {"cg_iterations", o.cg_iterations},
+                {"critic_minibatches", o.critic_minibatches}});
+  from_zero_to_one({{"gamma", o.gamma}, {"critic_lambda", o.critic_lambda}});
+  positive({{"learning_rate", o.learning_rate},
+            {"adam_epsilon", o.adam_epsilon},
+            {"kl_step", o.kl_step},
+            {"reward_scale", o.reward_scale},
+            {"policy_gain", o.policy_gain}});
+  not_negative({{"episodes", o.episodes},
+                {"max_episodes", static_cast<double>(o.max_episodes)},
+                {"entropy_coefficient", o.entropy_coefficient},
+                {"kl_coefficient", o.kl_coefficient},
+                {"kl_target", o.kl_target},
+                {"kl_stop", o.kl_stop},
+                {"max_gradient_norm", o.max_gradient_norm},
+                {"cg_damping", o.cg_damping},
+                {"critic_coefficient", o.critic_coefficient},
+                {"value_clip", o.value_clip},
+                {"critic_learning_rate", o.critic_learning_rate},
+                {"critic_epochs", o.critic_epochs}});
   for (const int width : o.hidden) expect(width >= 1, "hidden layers must be at least 1 wide, got ", width);
   expect(o.kl_target == 0 || o.kl_coefficient > 0, "kl_target adapts kl_coefficient, which must be positive");
   const Estimator e = make_estimator(o.estimator);
   expect(!e.needs_constants, "estimator '", o.estimator,
          "' subtracts constants of an oracle or a pilot, and training has neither");
+  expect(o.critic_epochs > 0 || o.critic == "none" || (o.update != "natural" && o.update != "trust-region"),
+         "critic_epochs must be at least 1 where the update is ", o.update);
   expect(e.weightings == 1, "estimator '", o.estimator,
          "' has a weight for each parameter; training takes one");
   expect(!e.needs_critic || o.critic != "none", "estimator '", o.estimator,
@@ -751,8 +744,8 @@ void check(const OnPolicyOptions& o, const World& world) {
          world.id, " acts by vectors");
 }
 
-Learned train_on_policy(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
-                        const Watcher& watcher) {
+Learned train(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
+              const Watcher& watcher) {
   check(options, world);
   if (options.precision == "double") return Trainer<double>(world, options, steps, seed, watcher).run();
   return Trainer<float>(world, options, steps, seed, watcher).run();

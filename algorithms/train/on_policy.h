@@ -59,7 +59,7 @@ struct OnPolicyOptions {
   double critic_coefficient = 0.5;  // of half the mean squared error
   double value_clip = 0;            // if not 0, PPO's clipped value loss
   double critic_learning_rate = 0;  // 0: that of the policy
-  int critic_epochs = 10;           // natural and trust-region
+  int critic_epochs = 0;  // of its own, after the policy's; 0: it learns in the policy's minibatches
   int critic_minibatches = 8;
 
   template <class F>
@@ -87,8 +87,8 @@ void check(const OnPolicyOptions& options, const World& world);
 
 /// Learns for `steps` environment steps: the last update is of the last whole batch. Every random number is a
 /// function of the seed.
-Learned train_on_policy(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
-                        const Watcher& watcher);
+Learned train(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
+              const Watcher& watcher);
 
 /// x with A x = b for a symmetric positive definite A, after so many iterations from 0 (Hestenes & Stiefel
 /// 1952), or fewer where the residual is a 1e-10th of b.
