@@ -1,0 +1,259 @@
+// lowvar env, as an outside checker calls it.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "command.h"
+#include "traces.h"
+
+namespace lowvar {
+namespace {
+
+std::string listed(const std::vector<double>& x) {
+  std::ostringstream out;
+  out.precision(17);
+  for (std::size_t i = 0; i < x.size(); ++i) out << (i ? "," : "") << x[i];
+  return out.str();
+}
+
+struct Table {
+  std::string header;
+  std::vector<std::vector<double>> rows;
+};
+
+Table parse(const std::string& csv) {
+  Table out;
+  std::istringstream in(csv);
+  std::getline(in, out.header);
+  for (std::string line, field; std::getline(in, line);) {
+    out.rows.emplace_back();
+    for (std::istringstream fields(line); std::getline(fields, field, ',');)
+      out.rows.back().push_back(std::stod(field));
+  }
+  return out;
+}
+
+/// A row of the output against a row of a trace.
+void expect_row(const std::vector<double>& got, const TraceRow& want, double tolerance,
+                const std::string& what) {
+  std::vector<double> all = {want.reward, want.terminated * 1.0, want.truncated * 1.0};
+  all.insert(all.end(), want.observation.begin(), want.observation.end());
+  all.insert(all.end(), want.state.begin(), want.state.end());
+  ASSERT_EQ(got.size(), all.size() + 1) << what;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    EXPECT_LE(std::abs(got[i + 1] - all[i]), tolerance * std::max(1.0, std::abs(all[i])))
+        << what << ", " << i;
+  for (std::size_t i = 0; i < want.observation.size(); ++i) {
+    const double obs = got[4 + i];
+    EXPECT_EQ(obs, static_cast<double>(static_cast<float>(obs))) << what;
+  }
+}
+
+TEST(CliEnv, ReplayFollowsWholeEpisodes) {
+  const auto dir = scratch("replay");
+  for (const auto& id : traced_worlds()) {
+    const auto trace = read_trace(id);
+    for (std::size_t begin = 0; begin < trace.size();) {
+      std::size_t end = begin + 1;
+      while (end < trace.size() && trace[end].t >= 0) ++end;
+      const std::size_t next = end;
+      end = std::min(end, begin + 201);  // beyond, an upright pole has made a last digit 1e-8
+      if (end - begin > 5) {
+        std::ofstream actions(dir / "actions");
+        for (std::size_t i = begin + 1; i < end; ++i) actions << listed(trace[i].action) << "\n";
+        actions << listed(trace[end - 1].action) << "\n";  // one more than it may take, if it has ended
+        actions.close();
+        const auto run = lowvar("env replay --env " + id + " --state " + listed(trace[begin].state) +
+                                " --actions " + (dir / "actions").string());
+        ASSERT_EQ(run.status, 0) << run.err;
+        const Table table = parse(run.out);
+        const bool ended = trace[end - 1].terminated || trace[end - 1].truncated;
+        ASSERT_EQ(table.rows.size(), end - begin - (ended ? 1 : 0)) << id;
+        EXPECT_TRUE(table.header.starts_with("t,reward,terminated,truncated,obs_0,")) << table.header;
+        for (std::size_t i = begin + 1; i < end; ++i) {
+          EXPECT_EQ(table.rows[i - begin - 1][0], trace[i].t);
+          expect_row(table.rows[i - begin - 1], trace[i], 1e-8, id + ", t " + std::to_string(trace[i].t));
+        }
+      }
+      begin = next;
+    }
+  }
+}
+
+TEST(CliEnv, ReplayTakesSingleTransitions) {
+  const auto dir = scratch("transitions");
+  for (const auto& id : traced_worlds()) {
+    const auto trace = read_trace(id);
+    std::vector<const TraceRow*> wanted;
+    std::ofstream file(dir / "t");
+    for (std::size_t i = 1; i < trace.size(); ++i)
+      if (trace[i].t >= 0) {
+        file << listed(trace[i - 1].state) << "," << listed(trace[i].action) << "\n";
+        wanted.push_back(&trace[i]);
+      }
+    file.close();
+    const auto run = lowvar("env replay --env " + id + " --transitions " + (dir / "t").string());
+    ASSERT_EQ(run.status, 0) << run.err;
+    const Table table = parse(run.out);
+    ASSERT_EQ(table.rows.size(), wanted.size());
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      TraceRow want = *wanted[i];
+      want.truncated = false;
+      EXPECT_EQ(table.rows[i][0], static_cast<double>(i));
+      expect_row(table.rows[i], want, 1e-12, id + ", t " + std::to_string(want.t));
+    }
+  }
+}
+
+TEST(CliEnv, ReplayOfTabularWorlds) {
+  const auto dir = scratch("tabular");
+  std::ofstream(dir / "right") << "1\n1\n 1 \r\n\n1\n";
+  const auto rooms = lowvar("env replay --env four-rooms --state 64 --actions " + (dir / "right").string());
+  EXPECT_EQ(rooms.out,
+            "t,reward,terminated,truncated,obs_0,state_0\n0,0,0,0,64,64\n1,0,0,0,64,64\n2,0,0,0,64,64\n"
+            "3,0,0,0,64,64\n")
+      << rooms.err;
+  const auto goal = lowvar("env replay --env four-rooms --state 76 --actions " + (dir / "right").string());
+  EXPECT_EQ(goal.out, "t,reward,terminated,truncated,obs_0,state_0\n0,1,1,0,77,77\n");
+  const std::string lake = "env replay --env FrozenLake-v1 --state 0 --actions " + (dir / "right").string();
+  EXPECT_EQ(lowvar(lake + " --seed 1").out, lowvar(lake + " --seed 1").out);
+  std::set<std::string> ways;
+  for (int seed = 0; seed < 8; ++seed) ways.insert(lowvar(lake + " --seed " + std::to_string(seed)).out);
+  EXPECT_GT(ways.size(), 3U);
+}
+
+TEST(CliEnv, RolloutOfEveryKindOfWorld) {
+  for (const std::string each :
+       {"CartPole-v1", "CartPole-v1 --policy random", "Pendulum-v1",
+        "MountainCarContinuous-v0 --policy random", "chain", "FrozenLake-v1 --policy random",
+        "Acrobot-v1 --policy init:3", "windy-grid --policy uniform"}) {
+    const std::string command = "env rollout --seed 5 --env " + each + " --episodes ";
+    const auto run = lowvar(command + "300", "OMP_NUM_THREADS=1");
+    ASSERT_EQ(run.status, 0) << run.err;
+    EXPECT_EQ(run.out, lowvar(command + "300", "OMP_NUM_THREADS=3").out) << each;
+    const Table table = parse(run.out);
+    EXPECT_EQ(table.header, "episode,steps,return,terminated,truncated");
+    ASSERT_EQ(table.rows.size(), 300U) << each;
+    for (std::size_t i = 0; i < 300; ++i) {
+      EXPECT_EQ(table.rows[i][0], static_cast<double>(i));
+      EXPECT_GE(table.rows[i][3] + table.rows[i][4], 1) << each;
+      if (each.starts_with("CartPole")) {
+        EXPECT_EQ(table.rows[i][1], table.rows[i][2]);
+      }
+      if (each.starts_with("Pendulum")) {
+        EXPECT_EQ(table.rows[i][1], 200);
+      }
+    }
+  }
+  EXPECT_NE(lowvar("env rollout --env CartPole-v1 --seed 1").out,
+            lowvar("env rollout --env CartPole-v1 --seed 2").out);
+}
+
+TEST(CliEnv, RenderDrawsAStripOfFrames) {
+  const auto dir = scratch("render");
+  for (const std::string id : {"CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "four-rooms",
+                               "CliffWalking-v0", "FrozenLake-random:5:1", "bombs-and-bitcoin"}) {
+    const auto out = dir / (id + ".svg");
+    const auto run = lowvar("env render --frames 3 --seed 2 --env " + id + " --out '" + out.string() + "'");
+    ASSERT_EQ(run.status, 0) << run.err;
+    const std::string svg = contents(out);
+    EXPECT_TRUE(svg.starts_with("<svg ")) << id;
+    EXPECT_NE(svg.find(">t = 0<"), std::string::npos) << id;
+    EXPECT_NE(svg.find(id + ", policy "), std::string::npos) << id;
+    std::size_t frames = 0;
+    for (auto at = svg.find(">t = "); at != std::string::npos; at = svg.find(">t = ", at + 1)) ++frames;
+    EXPECT_EQ(frames, 3U) << id;
+  }
+  const auto png = dir / "it's.png";
+  const auto run = lowvar("env render --env CartPole-v1 --out \"" + png.string() + "\"");
+  ASSERT_EQ(run.status, 0) << run.err;
+  EXPECT_TRUE(contents(png).starts_with("\x89PNG\r\n"));
+}
+
+TEST(CliEnv, NewWorldsAreListedAndMeasured) {
+  const std::string listing = lowvar("list envs").out;
+  for (const auto& id : traced_worlds()) EXPECT_NE(listing.find(id + " "), std::string::npos) << id;
+  const auto dir = scratch("measured");
+  for (const std::string id : {"Acrobot-v1", "MountainCar-v0", "Pendulum-v1"}) {
+    const auto run = lowvar("variance --env " + id +
+                            " --horizon 20 --estimators togo --trajectories 20 --out " + (dir / id).string());
+    EXPECT_EQ(run.status, 0) << run.err;
+  }
+}
+
+/// Each must end with exit code 2 and one line that says `says`.
+struct Bad {
+  const char* arguments;
+  const char* says;
+};
+
+TEST(CliEnv, BadInputGetsOneSentenceAndExitCodeTwo) {
+  const auto dir = scratch("bad_env");
+  const auto write = [&](const char* name, const std::string& text) { std::ofstream(dir / name) << text; };
+  write("ones", "1\n1\n");
+  write("words", "1\nleft\n");
+  write("nan", "nan\n");
+  write("many", "1,1\n");
+  write("three", "3\n");
+  write("half", "0.5\n");
+  write("short", "0,0,0,1\n");
+  write("empty", "");
+  const Bad bad[] = {
+      {"env", "replay, rollout, render"},
+      {"env juggle", "juggle"},
+      {"env replay --state 0 --actions DIR/ones", "--env"},
+      {"env replay --env moon --state 0 --actions DIR/ones", "unknown world 'moon'"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0", "either --actions"},
+      {"env replay --env CartPole-v1 --actions DIR/ones", "needs --state"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0 --transitions DIR/ones", "drop --state"},
+      {"env replay --env CartPole-v1 --actions DIR/ones --transitions DIR/ones", "either --actions"},
+      {"env replay --env CartPole-v1 --state 0,0,0 --actions DIR/ones", "is 4 numbers, got 3"},
+      {"env replay --env CartPole-v1 --state 0,0,x,0 --actions DIR/ones", "must be finite numbers"},
+      {"env replay --env CartPole-v1 --state 0,0,,0 --actions DIR/ones", "must be finite numbers"},
+      {"env replay --env CartPole-v1 --state 0,0,inf,0 --actions DIR/ones", "must be finite numbers"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0 --actions DIR/none", "cannot read"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0 --actions DIR", "cannot read"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0 --actions DIR/words", "words, line 2"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0 --actions DIR/nan", "nan, line 1"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0 --actions DIR/many", "is 1 number, got 2"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0 --actions DIR/three", "whole number from 0 to 1, got 3"},
+      {"env replay --env CartPole-v1 --state 0,0,0,0 --actions DIR/half", "whole number from 0 to 1"},
+      {"env replay --env CartPole-v1 --transitions DIR/short", "4 + 1 numbers"},
+      {"env replay --env FrozenLake-v1 --state 0 --actions DIR/ones", "is random; give --seed"},
+      {"env replay --env FrozenLake-v1 --state 0 --actions DIR/ones --seed x", "--seed must be"},
+      {"env replay --env four-rooms --state 100 --actions DIR/ones", "whole number from 0 to 99"},
+      {"env replay --env four-rooms --state 1.5 --actions DIR/ones", "whole number from 0 to 99"},
+      {"env rollout --env CartPole-v1 --episodes 0", "--episodes must be"},
+      {"env rollout --env CartPole-v1 --seed -1", "--seed must be"},
+      {"env rollout --env CartPole-v1 --policy uniform", "is a table"},
+      {"env rollout --env Pendulum-v1 --policy uniform", "is a table"},
+      {"env rollout --env chain --policy clever", "unknown policy"},
+      {"env render --env CartPole-v1", "--out"},
+      {"env render --env CartPole-v1 --out DIR/x.jpg", ".svg or .png"},
+      {"env render --env CartPole-v1 --out DIR/no/x.svg", "cannot write"},
+      {"env render --env CartPole-v1 --out DIR/no/x.png", "cannot write"},
+      {"env render --env CartPole-v1 --frames 0 --out DIR/x.svg", "--frames must be"},
+      {"env render --env garnet:5:2:2:0 --out DIR/x.svg", "there is no picture of"},
+      {"exact --env MountainCarContinuous-v0 --estimators togo", "a world whose model is known"},
+  };
+  for (const Bad& each : bad) {
+    std::string arguments = each.arguments;
+    for (std::size_t at; (at = arguments.find("DIR")) != std::string::npos;)
+      arguments.replace(at, 3, dir.string());
+    const auto run = lowvar(arguments);
+    EXPECT_EQ(run.status, 2) << arguments << "\n" << run.err;
+    EXPECT_NE(run.err.find(each.says), std::string::npos) << arguments << "\n" << run.err;
+    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << arguments << "\n" << run.err;
+    EXPECT_EQ(run.out, "") << arguments;
+  }
+  const auto fault =
+      lowvar("env replay --env CartPole-v1 --state 1e308,1e308,0,0 --actions " + (dir / "ones").string());
+  EXPECT_EQ(fault.status, 3) << fault.err;
+  EXPECT_EQ(fault.out, "");
+  EXPECT_EQ(lowvar("env replay --env Pendulum-v1 --state -0.5,-1 --actions " + (dir / "empty").string()).out,
+            "t,reward,terminated,truncated,obs_0,obs_1,obs_2,state_0,state_1\n");
+}
+
+}  // namespace
+}  // namespace lowvar
