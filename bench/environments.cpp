@@ -42,6 +42,20 @@ struct PlainCartPole : CartPole {
   }
 };
 
+struct PlainFrictionCartPole : FrictionCartPole {
+  Step<State> step(const State& s, const Action& a, Rng&) const {
+    const double c = std::cos(s.theta), sn = std::sin(s.theta), u = std::min(std::max(a[0], -10.0), 10.0);
+    const double rub = s.x_dot > 0 ? 0.0005 : s.x_dot < 0 ? -0.0005 : 0.0;
+    const double swing = 0.05 * s.theta_dot * s.theta_dot * sn;
+    const double theta_acc = (9.8 * sn + c * (rub - u - swing) / 1.1 - 0.000002 * s.theta_dot / 0.05) /
+                             (0.5 * (4.0 / 3.0 - 0.1 * c * c / 1.1));
+    const double x_acc = (u + swing - 0.05 * theta_acc * c - rub) / 1.1;
+    const State next{s.x + 0.02 * s.x_dot, s.x_dot + 0.02 * x_acc, s.theta + 0.02 * s.theta_dot,
+                     s.theta_dot + 0.02 * theta_acc};
+    return {next, 1.0, std::abs(next.x) > CartPole::x_limit || std::abs(next.theta) > CartPole::theta_limit};
+  }
+};
+
 struct PlainAcrobot : Acrobot {
   static void derivative(const double* s, double torque, double* out) {
     const double d1 = 0.25 + (1.25 + std::cos(s[1])) + 2, d2 = 0.25 + 0.5 * std::cos(s[1]) + 1;
@@ -227,13 +241,14 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("environments", std::to_string(n));
   check_and_register("CartPole-v1", CartPole{}, PlainCartPole{});
-  check_and_register("CartPoleFriction-v0", FrictionCartPole{}, FrictionCartPole{});
+  check_and_register("CartPoleFriction-v0", FrictionCartPole{}, PlainFrictionCartPole{});
   check_and_register("Acrobot-v1", Acrobot{}, PlainAcrobot{});
   check_and_register("MountainCar-v0", MountainCar{}, PlainMountainCar{});
   check_and_register("MountainCarContinuous-v0", MountainCarContinuous{}, PlainMountainCarContinuous{});
   check_and_register("Pendulum-v1", Pendulum{}, PlainPendulum{});
-  const TabularEnvironment lake(frozen_lake_4x4());
+  const TabularEnvironment lake(frozen_lake_4x4()), cliff(cliff_walking());
   check_and_register("FrozenLake-v1", lake, lake);
+  check_and_register("CliffWalking-v0", cliff, cliff);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
 }
