@@ -2,6 +2,7 @@
 // expected.json (judges).
 #pragma once
 
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -64,8 +65,8 @@ inline const std::vector<Figure>& figures() {
 /// Runs figures/ID/plot.py on the directory of results.
 void draw(const std::string& id, const std::filesystem::path& out);
 
-/// Judges a CSV of results by the claims of figures/ID/expected.json and prints a line for each. True if all
-/// hold. Its lists of claims, all optional:
+/// Judges a CSV of results by the claims of figures/ID/expected.json and writes a line for each to `report`.
+/// True if all hold. Its lists of claims, all optional:
 ///   equal    {where, column, value, tolerance = 0, absolute = 0, z = 0, se}:
 ///            |x - value| <= tolerance |value| + absolute + z times the standard error in the column se
 ///   between  {where, column, low, high}: low <= x <= high
@@ -75,7 +76,7 @@ void draw(const std::string& id, const std::filesystem::path& out);
 ///            row that has both; `name` are the columns that name the worst
 /// `where` chooses rows: each of its keys is a column and each value the text to be found there. The first
 /// three speak of one row each time.
-bool check_claims(const std::string& id, const std::filesystem::path& csv);
+bool check_claims(const std::string& id, const std::filesystem::path& csv, std::FILE* report = stdout);
 
 /// Writes ID.csv, draws it, judges it if `check`, and closes the directory. The exit status.
 int publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check);

@@ -87,7 +87,7 @@ int run_missing_baseline(Effort effort, bool check, const std::filesystem::path&
     }
   };
   for (const char* sigma2 : table) add("table", sigma2, true);
-  for (int i = -16; i <= 4; ++i) add("curve", number(std::pow(10, i / 4.0)), false);
+  for (int i = -16; i <= 4; ++i) add("curve", fmt::format("{:.6g}", std::pow(10, i / 4.0)), false);
   return publish("missing-baseline", directory, csv, check);
 }
 

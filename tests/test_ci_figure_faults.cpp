@@ -1,0 +1,197 @@
+// Faults planted in the data of each figure of the gallery: its claims must notice every one.
+#include <gtest/gtest.h>
+
+#include "command.h"
+#include "core/error.h"
+#include "experiments/figures/figures.h"
+
+namespace lowvar {
+namespace {
+
+struct Sheet {
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;
+
+  std::size_t column(const std::string& name) const {
+    const auto at = std::find(columns.begin(), columns.end(), name);
+    EXPECT_NE(at, columns.end()) << name;
+    return static_cast<std::size_t>(at - columns.begin());
+  }
+};
+
+std::vector<std::string> fields(const std::string& line) {
+  std::vector<std::string> out(1);
+  bool quoted = false;
+  for (const char c : line) {
+    if (c == '"') quoted = !quoted;
+    if (c == ',' && !quoted)
+      out.emplace_back();
+    else
+      out.back() += c;
+  }
+  return out;
+}
+
+Sheet read_sheet(const std::filesystem::path& path) {
+  std::istringstream in(contents(path));
+  Sheet out;
+  std::string line;
+  std::getline(in, line);
+  out.columns = fields(line);
+  while (std::getline(in, line)) out.rows.push_back(fields(line));
+  return out;
+}
+
+void write_sheet(const Sheet& sheet, const std::filesystem::path& path) {
+  std::ofstream out(path);
+  const auto line = [&](const std::vector<std::string>& row) {
+    for (std::size_t i = 0; i < row.size(); ++i) out << (i ? "," : "") << row[i];
+    out << "\n";
+  };
+  line(sheet.columns);
+  for (const auto& row : sheet.rows) line(row);
+}
+
+/// What is planted in a figure's data.
+struct Plan {
+  std::string id;
+  std::string key;                   // the column that names what is compared
+  std::vector<std::string> names;    // exchanged two by two, and wrong one by one
+  std::vector<std::string> swaps;    // columns that are exchanged two by two
+  std::vector<std::string> signs;    // columns that get the wrong sign
+  std::vector<std::string> doubles;  // columns that are doubled
+};
+
+const Plan plans[] = {
+    {"baseline-parabola",
+     "rung",
+     {"b = 0", "b = E R", "b = b*", "one for each parameter"},
+     {"trace_cov", "bias"},
+     {"trace_cov", "trace_cov_exact", "parabola"},
+     {"trace_cov", "trace_cov_exact", "parabola"}},
+    {"gae-frontier",
+     "rung",
+     {"gae:0", "gae:0.5", "gae:0.9", "gae:0.95", "gae:1"},
+     {"bias", "variance"},
+     {"variance", "variance_exact"},
+     {"variance", "variance_exact"}},
+    {"gae-frontier", "critic", {"V", "V/2"}, {}, {"bias_sq_exact"}, {"variance_exact"}},
+    {"gae-frontier", "critic", {"V/2"}, {}, {"bias_exact"}, {"bias_exact", "bias_sq_exact"}},
+    {"gae-frontier",
+     "part",
+     {"curve", "best", "sampled"},
+     {},
+     {"variance_exact", "bias_sq_exact"},
+     {"variance_exact", "bias_sq_exact"}},
+    {"ladder-not-a-theorem",
+     "rung",
+     {"reinforce", "reinforce-mean", "reinforce-optimal", "reinforce-per-parameter", "togo", "togo-time",
+      "togo-value", "togo-optimal-state", "togo-optimal", "gae:0.95", "gae:0.5", "td"},
+     {"above", "rung"},
+     {"value"},
+     {"value"}},
+    {"ppo-clip", "A", {"1", "-1"}, {"L", "slope"}, {"L", "slope"}, {"L", "slope"}},
+    {"score-pathwise-measure",
+     "family",
+     {"quadratic", "exp", "cos"},
+     {"score", "score_mean", "score_optimal", "pathwise", "measure_valued"},
+     {"gradient", "score", "score_mean", "score_optimal", "pathwise", "measure_valued", "crossing"},
+     {"gradient", "score", "score_mean", "score_optimal", "pathwise", "measure_valued", "crossing"}},
+    {"action-dimension",
+     "estimator",
+     {"none", "state", "factorised mean", "factorised optimal", "pathwise"},
+     {"variance", "nsr"},
+     {"variance_exact", "nsr", "variance", "gradient_norm_sq"},
+     {"variance_exact", "nsr", "variance"}},
+    {"rloo",
+     "method",
+     {"rloo", "group mean", "grpo"},
+     {"variance", "bias"},
+     {"variance_exact", "variance", "weight"},
+     {"variance_exact", "variance", "weight"}},
+    {"rloo", "method", {"group mean", "grpo"}, {}, {"bias"}, {"bias"}},
+    {"noise-to-signal",
+     "name",
+     {"\"large, large\"", "\"large, small\"", "\"small, small\"", "\"small, large\""},
+     {"var_K", "var_l"},
+     {"var_K", "var_l", "norm_K", "norm_l", "nsr"},
+     {"var_K", "var_l", "norm_K", "norm_l", "nsr"}},
+    {"noise-to-signal", "part", {"table", "ratio", "map"}, {}, {"nsr"}, {"nsr"}},
+    {"missing-baseline",
+     "estimator",
+     {"reinforce", "reinforce-optimal", "togo", "togo-value"},
+     {"var_K_exact", "var_l_exact"},
+     {"var_K", "var_K_exact", "var_l_exact", "nsr_l"},
+     {"var_K", "var_K_exact", "var_l_exact", "nsr_l"}},
+    {"missing-baseline", "part", {"table", "curve"}, {}, {"var_K_exact", "nsr_l"}, {"var_K_exact", "nsr_l"}},
+};
+
+class PlantedFaults : public testing::TestWithParam<Plan> {};
+
+TEST_P(PlantedFaults, AreNoticed) {
+  const Plan& plan = GetParam();
+  const auto dir = scratch("faults_" + plan.id + plan.key);
+  const auto run = lowvar("reproduce " + plan.id + " --smoke --out " + dir.string());
+  ASSERT_EQ(run.status, 0) << run.err;
+  const auto path = dir / (plan.id + ".csv");
+  const Sheet good = read_sheet(path);
+  const auto holds = [&](const Sheet& sheet) {
+    write_sheet(sheet, path);
+    try {
+      return check_claims(plan.id, path, nullptr);
+    } catch (const Error&) {
+      return false;  // a row that a claim speaks of is not there
+    }
+  };
+  ASSERT_TRUE(holds(good));
+  int planted = 0;
+  const auto expect_noticed = [&](const Sheet& bad, const std::string& what) {
+    if (bad.rows == good.rows) return;
+    ++planted;
+    EXPECT_FALSE(holds(bad)) << what;
+  };
+
+  const std::size_t key = good.column(plan.key);
+  const auto& names = plan.names;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    for (std::size_t j = i + 1; j < names.size(); ++j) {
+      Sheet bad = good;
+      for (auto& row : bad.rows) {
+        std::string& x = row[key];
+        x = x == names[i] ? names[j] : x == names[j] ? names[i] : x;
+      }
+      expect_noticed(bad, names[i] + " and " + names[j] + " exchanged");
+    }
+  for (std::size_t i = 0; i < plan.swaps.size(); ++i)
+    for (std::size_t j = i + 1; j < plan.swaps.size(); ++j) {
+      const std::size_t a = good.column(plan.swaps[i]), b = good.column(plan.swaps[j]);
+      Sheet bad = good;
+      for (auto& row : bad.rows) std::swap(row[a], row[b]);
+      expect_noticed(bad, plan.swaps[i] + " and " + plan.swaps[j] + " exchanged");
+    }
+  for (const double factor : {-1.0, 2.0})
+    for (const auto& column : factor < 0 ? plan.signs : plan.doubles)
+      for (const auto& name : names) {
+        const std::size_t c = good.column(column);
+        Sheet bad = good;
+        for (auto& row : bad.rows) {
+          std::string& x = row[c];
+          if (row[key] != name || x.empty() || std::stod(x) == 0) continue;
+          std::ostringstream wrong;
+          wrong.precision(17);
+          wrong << factor * std::stod(x);
+          x = wrong.str();
+        }
+        expect_noticed(bad, column + " of " + name + (factor < 0 ? " with the wrong sign" : " doubled"));
+      }
+  EXPECT_GE(planted, 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Figures, PlantedFaults, testing::ValuesIn(plans), [](const auto& each) {
+  std::string name = each.param.id + "_" + each.param.key + std::to_string(each.index);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace lowvar
