@@ -4,11 +4,13 @@ namespace lowvar {
 
 int outputs(const Model& model) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->sizes.back();
+  if (const auto* linear = std::get_if<Linear>(&model)) return linear->outputs;
   return std::get<Table>(model).outputs;
 }
 
 std::vector<std::string> names(const Model& model) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->names();
+  if (std::holds_alternative<Linear>(model)) return {"K"};
   return {"table"};
 }
 
@@ -21,6 +23,8 @@ std::vector<std::string> Policy::names() const {
 
 std::vector<Array<double>> initialise(const Model& model, Rng& rng) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return initialise(*mlp, rng);
+  if (const auto* linear = std::get_if<Linear>(&model))
+    return {zeros<double>(linear->outputs, linear->inputs)};
   const auto& table = std::get<Table>(model);
   return {zeros<double>(table.S, table.outputs)};
 }

@@ -1,5 +1,5 @@
-// Models of what is seen (a table over states, or a network of the observation) and stochastic policies on
-// them.
+// Models of what is seen (a table over states, a linear map or a network of the observation) and stochastic
+// policies on them.
 #pragma once
 
 #include <span>
@@ -17,8 +17,13 @@ struct Table {
   int S, outputs;
 };
 
-/// From a state number (Table) or an observation (Mlp) to a row of outputs.
-using Model = std::variant<Table, Mlp>;
+/// K x of an observation x; K [outputs x inputs] is the only parameter array.
+struct Linear {
+  int inputs, outputs;
+};
+
+/// From a state number (Table) or an observation (Mlp, Linear) to a row of outputs.
+using Model = std::variant<Table, Mlp, Linear>;
 
 int outputs(const Model& model);
 /// Names of the parameter arrays, for reports by layer.
@@ -30,11 +35,12 @@ struct Inputs {
   const Array<double>* observation = nullptr;
 };
 
-/// Outputs [n x outputs] of the model; a table looks at `state`, a network at `observation` [n x p].
+/// Outputs [n x outputs] of the model; a table looks at `state`, the others at `observation` [n x p].
 template <class T>
 Var<T> forward(const Model& model, const std::vector<Var<T>>& theta, std::span<const int> state,
                Var<T> observation) {
   if (std::holds_alternative<Table>(model)) return gather(theta.front(), state);
+  if (std::holds_alternative<Linear>(model)) return matmul_nt(observation, theta.front());
   return forward(std::get<Mlp>(model), theta, observation);
 }
 
@@ -98,7 +104,7 @@ struct Policy {
   }
 };
 
-/// Parameters of the model: zeros for a table, orthogonal weights for a network.
+/// Parameters of the model: zeros for a table or K, orthogonal weights for a network.
 std::vector<Array<double>> initialise(const Model& model, Rng& rng);
 /// Those of the model, then log_std, all `log_std`, for a Gaussian head.
 std::vector<Array<double>> initialise(const Policy& policy, Rng& rng, double log_std = 0);

@@ -60,8 +60,8 @@ Trajectories rollout(const Mdp& mdp, const Array<double>& pi, Draw draw) {
   for (double& p : values(log_pi)) p = std::log(p);
   Trajectories out;
   for (int i = 0; i < draw.count; ++i) {
-    Rng rng(draw.seed, draw.stream, static_cast<std::uint32_t>(draw.first + i));
-    int s = rng.categorical(mdp.start);
+    Rng start = draw.start(i), rng = draw.steps(i);
+    int s = start.categorical(mdp.start);
     int t = 0;
     for (; t < mdp.T && !mdp.terminal[static_cast<std::size_t>(s)]; ++t) {
       rng.seek(static_cast<std::uint32_t>(t) + 1);  // step 0 is the start state

@@ -14,12 +14,17 @@
 
 namespace lowvar {
 
-/// Which trajectories to sample: [first, first + count) of stream `stream` of `seed`.
+/// Which trajectories to sample: [first, first + count) of stream `stream` of `seed`. Those of a group, as
+/// many as `group` from a multiple of it on, start from the same state.
 struct Draw {
   std::uint64_t seed;
   std::string_view stream;
   int first;
   int count;
+  int group = 1;
+
+  Rng start(int i) const { return {seed, stream, static_cast<std::uint32_t>((first + i) / group * group)}; }
+  Rng steps(int i) const { return {seed, stream, static_cast<std::uint32_t>(first + i)}; }
 };
 
 /// What a policy does before a batch of observations, a row each.
@@ -61,9 +66,8 @@ Trajectories rollout(const E& env, const Policy& policy, const std::vector<Array
   };
   std::vector<Episode> episodes;
   for (int i = 0; i < draw.count; ++i) {
-    Rng rng(draw.seed, draw.stream, static_cast<std::uint32_t>(draw.first + i));
-    const auto state = env.reset(rng);
-    episodes.push_back({rng, state, {}, {}, {}, {}, {}});
+    Rng start = draw.start(i);
+    episodes.push_back({draw.steps(i), env.reset(start), {}, {}, {}, {}, {}});
   }
   std::vector<int> running;
   for (int i = 0; i < draw.count; ++i) running.push_back(i);

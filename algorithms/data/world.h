@@ -7,6 +7,7 @@
 
 #include "algorithms/data/rollout.h"
 #include "algorithms/data/stepper.h"
+#include "envs/lqr.h"
 
 namespace lowvar {
 
@@ -22,7 +23,10 @@ struct World {
   int observation = 0;      // length of an observation; 0 where tabular
   std::function<Trajectories(const Policy&, const Parameters&, int T, Draw)> sample = nullptr;
   MakeStepper stepper = nullptr;
-  std::shared_ptr<const Mdp> mdp = nullptr;  // the oracle; null where there is none
+  std::shared_ptr<const Mdp> mdp = nullptr;  // the model, where it is tabular
+  std::shared_ptr<const Lqg> lqg = nullptr;  // the model, where it is linear and quadratic
+
+  bool known() const { return mdp || lqg; }
 };
 
 /// A tabular world: its policies are tables of logits.

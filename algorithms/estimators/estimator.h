@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 #include "algorithms/data/trajectory.h"
 #include "algorithms/estimators/surrogates.h"
+#include "envs/lqr.h"
 #include "nn/policy.h"
 
 namespace lowvar {
@@ -24,7 +26,15 @@ struct Constants {
   double b_star = 0;                      // E[R S'S] / E[S'S], S = sum_t z_t
   std::vector<double> b_i;                // [d], E[S_i^2 R] / E[S_i^2], 0 where S_i is always 0
   std::vector<double> mean_return_to_go;  // [T], mean of G_t over trajectories still running at t
+  std::vector<double> linear;             // weights of linear_features that fit G_t best
+  Array<double> per_state;                // [T x S], E[|z|^2 Q | s_t] / E[|z|^2 | s_t]; tabular worlds only
+  std::shared_ptr<const Lqg> dynamics;    // where they can be differentiated
 };
+
+/// What a linear baseline is linear in at row r, step t of its trajectory, with tau = t / 100: 1_s for each
+/// of `states` states and tau, tau^2, tau^3; or without states o, o^2, tau, tau^2, tau^3, 1 (Duan et al.
+/// 2016).
+std::vector<double> linear_features(const Trajectories& batch, int r, int t, int states);
 
 /// Psi of a batch, as a function of (batch, constants) or, where it has importance ratios, of (batch,
 /// constants, log_pi), log_pi [rows] at the parameters of the estimate.
@@ -57,16 +67,24 @@ struct Estimator {
   bool needs_critic = false;
   bool needs_action_values = false;  // of the critic, too
   bool needs_constants = false;
-  bool off_policy = false;  // has importance weights: data may come from another policy
+  bool needs_states = false;    // constants of each state, which tabular worlds alone have
+  bool needs_dynamics = false;  // to differentiate
+  bool off_policy = false;      // has importance weights: data may come from another policy
   /// How many trajectories make an independent estimate, which is the mean of their g: one; a group of so
   /// many, one after another; or 0, the whole batch it is given.
   int unit = 1;
+  /// The weights are of every action, [rows x A], and multiply grad pi(a|s_t).
+  bool all_actions = false;
   int weightings = 1;                                            // K
   std::source_location where = std::source_location::current();  // of its definition
 
   /// Psi, [rows x K].
   Weights weights = {};
   Surrogate surrogate = score_function();
+  /// In place of weights and surrogate: what each trajectory's g is the gradient of, [N x 1].
+  std::function<Var<double>(Tape<double>&, const Policy&, const std::vector<Var<double>>& theta,
+                            const Trajectories&, const Constants&)>
+      objective = {};
   /// From the K gradients of a group, [K x d] one after another, to the estimate, [d]. Absent: K = 1 and it
   /// is the gradient.
   std::function<void(std::span<const double> gradients, const Constants&, std::span<double> g)> combine = {};

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 #include "algorithms/data/returns.h"
@@ -127,6 +128,74 @@ Estimator reward_to_go_time() {
           }};
 }
 
+Estimator reward_to_go_linear() {
+  return {.equation = "g = sum_t gamma^t z_t (G_t - w'phi_t),  w the least-squares fit of G_t on phi_t",
+          .source = "Duan et al. 2016, section 5 (linear baseline); phi_t at linear_features",
+          .needs_constants = true,
+          .weights = [](const Trajectories& b, const Constants& c) {
+            const int states = b.state.empty() ? 0 : static_cast<int>(c.linear.size()) - 3;
+            Array<double> psi = togo(b, c);
+            for (int i = 0; i < b.size(); ++i)
+              for (int t = 0; t < b.length(i); ++t) {
+                const auto phi = linear_features(b, b.begin(i) + t, t, states);
+                psi(b.begin(i) + t, 0) -= std::inner_product(phi.begin(), phi.end(), c.linear.begin(), 0.0);
+              }
+            return psi;
+          }};
+}
+
+Estimator reward_to_go_optimal() {
+  return {.equation = "g = sum_t gamma^t z_t (G_t - b_t(s_t)),  b_t(s) = E[|z_t|^2 Q_t | s] / E[|z_t|^2 | s]",
+          .source = "Greensmith, Bartlett & Baxter 2004, theorem 8",
+          .needs_constants = true,
+          .needs_states = true,
+          .weights = [](const Trajectories& b, const Constants& c) {
+            Array<double> psi = togo(b, c);
+            for (int i = 0; i < b.size(); ++i)
+              for (int t = 0; t < b.length(i); ++t)
+                psi(b.begin(i) + t, 0) -= c.per_state(t, b.state[static_cast<std::size_t>(b.begin(i) + t)]);
+            return psi;
+          }};
+}
+
+/// f(returns of a group of N, in place) for each group of consecutive trajectories; its result on every step.
+template <class F>
+Array<double> of_group_returns(const Trajectories& batch, const Constants& c, int N, F&& f) {
+  expect(batch.size() % N == 0, "groups of ", N, " trajectories need a multiple of ", N, ", got ",
+         batch.size());
+  std::vector<double> R;
+  for (int i = 0; i < batch.size(); ++i) R.push_back(discounted_return(batch.rewards(i), c.gamma));
+  for (int i = 0; i < batch.size(); i += N)
+    f(std::span(R).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(N)));
+  return by_trajectory(batch, [&](int i, std::span<double> psi) {
+    std::fill(psi.begin(), psi.end(), R[static_cast<std::size_t>(i)]);
+  });
+}
+
+Estimator leave_one_out(int N) {
+  return {
+      .equation = "g = 1/N sum_i (R_i - 1/(N-1) sum_{j!=i} R_j) sum_t z_{i,t},  N trajectories of one start",
+      .source = "Kool et al. 2019, eq. 8; Ahmadian et al. 2024, eq. 8",
+      .unit = N,
+      .weights = [N](const Trajectories& b, const Constants& c) {
+        return of_group_returns(b, c, N, [N](std::span<double> R) {
+          const double mean = std::accumulate(R.begin(), R.end(), 0.0) / N;
+          for (double& each : R) each = (each - mean) * N / (N - 1);
+        });
+      }};
+}
+
+Estimator group_relative(int N) {
+  return {
+      .equation = "g = 1/N sum_i (R_i - mean_j R_j) / sd_j R_j sum_t z_{i,t},  N trajectories of one start",
+      .source = "Shao et al. 2024, section 4.1.2 (outcome supervision)",
+      .bias = "mean and deviation are those of the group itself",
+      .unit = N,
+      .weights = [N](const Trajectories& b, const Constants& c) {
+        return of_group_returns(b, c, N, standardise);
+      }};
+}
+
 Estimator reward_to_go_value() {
   return {.equation = "g = sum_t gamma^t z_t (G_t - V_t(s_t))",
           .source = "Sutton & Barto 2018, eq. 13.11; Schulman et al. 2016, eq. 1 (5)",
@@ -178,6 +247,57 @@ Estimator action_value() {
               psi(r, 0) = b.action_values(r, b.action[static_cast<std::size_t>(r)]);
             return psi;
           }};
+}
+
+Estimator all_action() {
+  return {.equation = "g = sum_t gamma^t sum_a pi(a|s_t) grad log pi(a|s_t) Q_t(s_t, a)",
+          .source = "Sutton et al. 2000, theorem 1; Ciosek & Whiteson 2020 (expected policy gradients)",
+          .needs_critic = true,
+          .needs_action_values = true,
+          .all_actions = true,
+          .weights = [](const Trajectories& b, const Constants&) {
+            expect_action_values(b, "all-action");
+            return b.action_values;
+          }};
+}
+
+/// R of each trajectory, [N x 1], as a function of theta: first state and noise (a - mean) / sigma stay as
+/// they were, actions and states move.
+Var<double> pathwise_return(Tape<double>& tape, const Policy& policy, const std::vector<Var<double>>& theta,
+                            const Trajectories& b, const Constants& c) {
+  expect(c.dynamics != nullptr, "pathwise needs dynamics that can be differentiated");
+  const Lqg& world = *c.dynamics;
+  expect(!is_stochastic(world), "pathwise needs dynamics without noise of their own");
+  const int N = b.size(), T = N ? b.length(0) : 0;
+  const auto at_step = [&](const Array<double>& rows, int t) {
+    Array<double> out = zeros<double>(N, shape(rows).cols);
+    for (int i = 0; i < N; ++i)
+      std::copy_n(row(rows, b.begin(i) + t).begin(), shape(rows).cols, row(out, i).begin());
+    return out;
+  };
+  const auto A = tape.constant(world.A), B = tape.constant(world.B), Q_s = tape.constant(world.Q_s),
+             Q_a = tape.constant(world.Q_a);
+  const auto quadratic = [](Var<double> x, Var<double> Q) { return sum_rows(matmul(x, Q) * x); };
+  const std::vector<int> first(b.offset.begin(), b.offset.end() - 1);
+  Var<double> s = gather(tape.data(b.observation), first), total;
+  double discount = 1;
+  for (int t = 0; t < T; ++t, discount *= c.gamma) {
+    const auto pi = std::get<DiagGaussian<double>>(policy(theta, {}, s));
+    const Var<double> sigma = exp(pi.log_std);
+    const Array<double> noise = ((at_step(b.action_vector, t) - pi.mean) / sigma).value();
+    const Var<double> a = pi.mean + sigma * noise;
+    s = matmul_nt(s, A) + matmul_nt(a, B);
+    const Var<double> r = discount * -(quadratic(s, Q_s) + quadratic(a, Q_a));
+    total = t ? total + r : r;
+  }
+  return total;
+}
+
+Estimator path_derivative() {
+  return {.equation = "g = dR/dtheta along s_{t+1} = f(s_t, a_t) + w_t, a_t = mean(s_t) + sigma eps_t",
+          .source = "Mohamed et al. 2020, eq. 36; Heess et al. 2015 (SVG(inf))",
+          .needs_dynamics = true,
+          .objective = pathwise_return};
 }
 
 Estimator v_trace(double rho_bar, double c_bar) {
@@ -269,6 +389,16 @@ Family plain(const char* name, Estimator (*make)()) {
           }};
 }
 
+/// A family of groups of N trajectories.
+Family of_groups(const std::string& name, Estimator (*make)(int N)) {
+  return {{name + ":N", name + ":4"}, [make](std::string_view typed, std::string_view argument) {
+            const auto N = number<int>(argument);
+            expect(N && *N >= 2 && *N <= 1'000'000, "estimator '", typed,
+                   "': N must be a whole number of at least 2, as in rloo:4");
+            return make(*N);
+          }};
+}
+
 const std::vector<Family>& families() {
   static const std::vector<Family> all = {
       plain("reinforce", reinforce),
@@ -278,7 +408,13 @@ const std::vector<Family>& families() {
       plain("togo", reward_to_go),
       plain("togo-normalised", reward_to_go_normalised),
       plain("togo-time", reward_to_go_time),
+      plain("togo-linear", reward_to_go_linear),
+      plain("togo-optimal", reward_to_go_optimal),
       plain("togo-value", reward_to_go_value),
+      of_groups("rloo", leave_one_out),
+      of_groups("grpo", group_relative),
+      plain("all-action", all_action),
+      plain("pathwise", path_derivative),
       plain("q-value", action_value),
       plain("td", td),
       {{"nstep:K", "nstep:5"},
@@ -344,11 +480,12 @@ Estimator make_estimator(std::string_view name) {
            name, "' takes no argument after a colon");
     Estimator e = f.make(name, argument);
     e.name = name;
-    const bool causal = !family.starts_with("reinforce");
-    expect(causal || !undiscounted, "estimator '", name,
-           "': reinforce carries no gamma^t that +undiscounted could drop");
-    expect(causal || !whitened, "estimator '", name,
-           "': +whitened is for advantages of single steps, and reinforce weighs whole trajectories");
+    const bool whole = family.starts_with("reinforce") || family == "rloo" || family == "grpo";
+    const bool causal = !whole && family != "pathwise";
+    expect(causal || !undiscounted, "estimator '", name, "': ", family,
+           " carries no gamma^t that +undiscounted could drop");
+    expect(!whitened || (causal && !e.all_actions), "estimator '", name, "': ", family,
+           " has no advantages of single steps that +whitened could normalise");
     if (whitened) e = with_whitening(std::move(e));
     if (undiscounted) {
       e.equation += "   (without the leading gamma^t)";
@@ -361,7 +498,41 @@ Estimator make_estimator(std::string_view name) {
   std::string known;
   for (const Family& f : families()) known += (known.empty() ? "" : ", ") + f.shown.pattern;
   throw Error(join("unknown estimator '", name, "'; known: ", known,
-                   "; each but reinforce* also with +whitened and +undiscounted"));
+                   "; those that weigh single steps also with +whitened and +undiscounted"));
+}
+
+namespace {
+
+/// pi(a|s) of every choice a, [n x A].
+Var<double> action_probabilities(const Distribution<double>& pi) {
+  const auto* categorical = std::get_if<Categorical<double>>(&pi);
+  expect(categorical != nullptr, "all-action sums over choices, and the actions of this policy are vectors");
+  return exp(categorical->log_p);
+}
+
+/// The groups that rows are cut into, in trajectories.
+std::vector<int> trajectories_of(const Trajectories& batch, std::span<const int> offset) {
+  std::vector<int> out;
+  for (const int row : offset)
+    out.push_back(static_cast<int>(std::lower_bound(batch.offset.begin(), batch.offset.end(), row) -
+                                   batch.offset.begin()));
+  return out;
+}
+
+}  // namespace
+
+std::vector<double> linear_features(const Trajectories& batch, int r, int t, int states) {
+  const double tau = t / 100.0;
+  std::vector<double> phi(static_cast<std::size_t>(states), 0);
+  if (states > 0) {
+    phi[static_cast<std::size_t>(batch.state[static_cast<std::size_t>(r)])] = 1;
+    phi.insert(phi.end(), {tau, tau * tau, tau * tau * tau});
+    return phi;
+  }
+  for (const double o : row(batch.observation, r)) phi.push_back(o);
+  for (const double o : row(batch.observation, r)) phi.push_back(o * o);
+  phi.insert(phi.end(), {tau, tau * tau, tau * tau * tau, 1});
+  return phi;
 }
 
 std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators, const Policy& policy,
@@ -375,7 +546,8 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
 
   Tape<double> tape;
   const auto parameters = tape.parameters(theta);
-  const auto log_pi = log_prob(policy(tape, parameters, batch.inputs()), batch.actions(tape));
+  const auto pi = policy(tape, parameters, batch.inputs());
+  const auto log_pi = log_prob(pi, batch.actions(tape));
   const Array<double> log_pi_value = log_pi.value();
   const Array<double> log_mu = from_values<double>(n, 1, batch.log_mu);
 
@@ -383,6 +555,10 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
   Array<double> slope = zeros<double>(n, columns);
   int column = 0;
   for (const Estimator* e : estimators) {
+    if (e->all_actions || e->objective) {  // does not go through log pi(a_t|s_t)
+      column += e->weightings;
+      continue;
+    }
     const Array<double> psi = e->weights(batch, constants, values(log_pi_value));
     Array<double> at = zeros<double>(n, e->weightings);
     for (int r = 0; r < n; ++r)
@@ -397,6 +573,15 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
   std::vector<Array<double>> out;
   column = 0;
   for (const Estimator* e : estimators) {
+    if (e->all_actions || e->objective) {
+      const bool steps = e->all_actions;
+      const Var<double> each = steps ? sum_rows(action_probabilities(pi) * e->weights(batch, constants))
+                                     : e->objective(tape, policy, parameters, batch, constants);
+      out.push_back(grouped_grad(each, parameters, steps ? offset : trajectories_of(batch, offset),
+                                 full<double>(each.rows(), 1, 1.0)));
+      column += e->weightings;
+      continue;
+    }
     out.push_back(zeros<double>(G, static_cast<int>(d)));
     for (int i = 0; i < G; ++i) {
       const std::span<const double> gradients{row(all, i * columns + column).data(),

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "algorithms/exact/tabular.h"
+#include "core/blas.h"
 
 namespace lowvar {
 namespace {
@@ -74,7 +74,21 @@ struct Sample {
 struct Constants {
   double b = 0, b_star = 0;
   std::vector<double> b_i, mean_return_to_go;
+  Array<double> optimal;  // [T x S], E[|z|^2 G | t, s] / E[|z|^2 | t, s]
+  std::vector<double>
+      linear;  // [S+3], the least-squares fit of G on 1_s, tau, tau^2, tau^3 with tau = t / 100
 };
+
+/// x minus its mean, over its standard deviation (n - 1) plus 1e-8.
+std::vector<double> standardised(const std::vector<double>& x) {
+  double mean = 0, square = 0;
+  for (const double each : x) mean += each / static_cast<double>(x.size());
+  for (const double each : x) square += (each - mean) * (each - mean);
+  const double deviation = x.size() < 2 ? 0 : std::sqrt(square / (static_cast<double>(x.size()) - 1));
+  std::vector<double> out;
+  for (const double each : x) out.push_back((each - mean) / (deviation + 1e-8));
+  return out;
+}
 
 struct Problem {
   OracleName name;
@@ -82,6 +96,7 @@ struct Problem {
   const Array<double>& pi;
   const Array<double>& behaviour;
   const Array<double>& values;
+  const Array<double>& Q;
   Constants constants{};
 
   /// g += weight * grad log pi(a|s).
@@ -104,6 +119,16 @@ struct Problem {
     return out;
   }
 
+  double ratio(const Step& step) const {
+    return pi(step.state, step.action) / behaviour(step.state, step.action);
+  }
+
+  /// g += discount * sum_a pi(a|s) grad log pi(a|s) Q(t S + s, a).
+  void add_all_actions(std::vector<double>& g, std::size_t t, int s, double discount) const {
+    for (int a = 0; a < mdp.A; ++a)
+      add_score(g, {s, a, 0, 0}, discount * pi(s, a) * Q(static_cast<int>(t) * mdp.S + s, a));
+  }
+
   /// The weight of z_t: the advantage of a causal estimator.
   double advantage(const Trajectory& path, const Sample& x, std::size_t t) const {
     const double all = mdp.T;
@@ -120,6 +145,31 @@ struct Problem {
         return discounted_sum(x.delta, t, mdp.gamma, name.parameter);
       case OracleRule::gae:
         return discounted_sum(x.delta, t, mdp.gamma * name.parameter, all);
+      case OracleRule::togo_normalised: {
+        std::vector<double> G;
+        for (std::size_t k = 0; k < path.size(); ++k) G.push_back(discounted_sum(x.r, k, mdp.gamma, all));
+        return standardised(G)[t];
+      }
+      case OracleRule::togo_linear: {
+        const double tau = static_cast<double>(t) / 100;
+        const std::vector<double>& w = constants.linear;
+        return discounted_sum(x.r, t, mdp.gamma, all) - w[at(path[t].state)] -
+               tau * (w[at(mdp.S)] + tau * (w[at(mdp.S) + 1] + tau * w[at(mdp.S) + 2]));
+      }
+      case OracleRule::togo_optimal:
+        return discounted_sum(x.r, t, mdp.gamma, all) - constants.optimal(t, path[t].state);
+      case OracleRule::q_value:
+        return Q(static_cast<int>(t) * mdp.S + path[t].state, path[t].action);
+      case OracleRule::vtrace: {
+        // v_{t+1} - V(s_{t+1}), the bootstrap standing inside the last delta
+        double ahead = 0, product = 1;
+        for (std::size_t k = t + 1; k < path.size(); ++k) {
+          ahead += std::pow(mdp.gamma, static_cast<double>(k - t - 1)) * product *
+                   std::min(name.parameter, ratio(path[k])) * x.delta[k];
+          product *= std::min(name.second, ratio(path[k]));
+        }
+        return std::min(name.parameter, ratio(path[t])) * (x.delta[t] + mdp.gamma * ahead);
+      }
       default:
         return discounted_sum(x.delta, t, mdp.gamma * 0.95, all);
     }
@@ -153,8 +203,12 @@ struct Problem {
     }
     double discount = 1;
     for (std::size_t t = 0; t < path.size(); ++t) {
-      const double A = advantage(path, x, t);
-      add_score(g, path[t], discount * (name.rule == OracleRule::ppo_clip ? clipped(path[t], A) : A));
+      if (name.rule == OracleRule::all_action) {
+        add_all_actions(g, t, path[t].state, discount);
+      } else {
+        const double A = advantage(path, x, t);
+        add_score(g, path[t], discount * (name.rule == OracleRule::ppo_clip ? clipped(path[t], A) : A));
+      }
       if (!name.undiscounted) discount *= mdp.gamma;
     }
     return g;
@@ -166,9 +220,31 @@ Constants enumerated_constants(const Problem& problem) {
   const std::vector<double> zero(at(mdp.S) * at(mdp.A));
   std::vector<double> S2 = zero, S2R = zero, running(at(mdp.T)), to_go(at(mdp.T));
   double J = 0;
+  const int features = mdp.S + 3;
+  const bool fit = problem.name.rule == OracleRule::togo_linear;
+  Array<double> z2 = zeros<double>(mdp.T, mdp.S), z2G = z2,
+                XX = zeros<double>(fit ? features : 0, fit ? features : 0),
+                XG = zeros<double>(fit ? features : 0, 1);
   for_each_trajectory(mdp, problem.behaviour, [&](const Trajectory& path, double p) {
     const Sample x = problem.sample(path);
     J += p * x.R;
+    for (int t = 0; t < static_cast<int>(path.size()); ++t) {
+      const int s = path[at(t)].state;
+      const double G = discounted_sum(x.r, at(t), mdp.gamma, mdp.T);
+      double norm = 0;
+      for (int b = 0; b < mdp.A; ++b)
+        norm += std::pow((path[at(t)].action == b ? 1.0 : 0.0) - problem.pi(s, b), 2);
+      z2(t, s) += p * norm;
+      z2G(t, s) += p * norm * G;
+      if (!fit) continue;
+      std::vector<double> phi(at(features));
+      phi[at(s)] = 1;
+      for (int k = 0; k < 3; ++k) phi[at(mdp.S + k)] = std::pow(t / 100.0, k + 1);
+      for (int j = 0; j < features; ++j) {
+        XG(j, 0) += p * phi[at(j)] * G;
+        for (int k = 0; k < features; ++k) XX(j, k) += p * phi[at(j)] * phi[at(k)];
+      }
+    }
     for (std::size_t i = 0; i < S2.size(); ++i) {
       S2[i] += p * x.S[i] * x.S[i];
       S2R[i] += p * x.S[i] * x.S[i] * x.R;
@@ -178,7 +254,16 @@ Constants enumerated_constants(const Problem& problem) {
       to_go[t] += p * discounted_sum(x.r, t, mdp.gamma, mdp.T);
     }
   });
-  Constants out{J, 0, zero, std::vector<double>(at(mdp.T))};
+  Constants out{J, 0, zero, std::vector<double>(at(mdp.T)), z2, {}};
+  for (std::size_t k = 0; k < z2.size(); ++k)
+    out.optimal.data()[k] = z2.data()[k] > 0 ? z2G.data()[k] / z2.data()[k] : 0;
+  if (fit) {
+    double ridge = 1e-300;
+    for (int j = 0; j < features; ++j) ridge += 1e-10 * XX(j, j) / features;
+    for (int j = 0; j < features; ++j) XX(j, j) += ridge;
+    solve(features, 1, XX.data(), XG.data());
+    out.linear.assign(XG.begin(), XG.end());
+  }
   double sum_S2 = 0, sum_S2R = 0;
   for (std::size_t i = 0; i < S2.size(); ++i) {
     sum_S2 += S2[i];
@@ -197,6 +282,54 @@ void expect_equal(const Mdp& mdp, const Array<double>& pi, const Array<double>& 
     for (int a = 0; a < mdp.A; ++a)
       expect(mdp.terminal[at(s)] || pi(s, a) == behaviour(s, a), "estimator \"", name,
              "\" is on-policy, but policy and behaviour differ at state ", s, ", action ", a);
+}
+
+void check_action_values(const Problem& problem) {
+  if (problem.name.rule != OracleRule::q_value && problem.name.rule != OracleRule::all_action) return;
+  expect(shape(problem.Q) == Shape{problem.mdp.T * problem.mdp.S, problem.mdp.A},
+         "the action values must be [horizon*states x actions] = ",
+         text(Shape{problem.mdp.T * problem.mdp.S, problem.mdp.A}), ", got ", text(shape(problem.Q)));
+}
+
+/// A possible trajectory, and what its steps would weigh alone.
+struct Weighed {
+  double probability;
+  Trajectory path;
+  double R;
+  std::vector<double> S;  // sum of the scores
+  std::vector<double> A;  // [length], advantages
+};
+
+/// The mean estimate of trajectories that are weighed together.
+std::vector<double> unit_estimate(const Problem& problem, const std::vector<const Weighed*>& unit) {
+  const auto n = static_cast<double>(unit.size());
+  std::vector<double> g(unit.front()->S.size());
+  if (problem.name.whitened) {
+    std::vector<double> all;
+    for (const Weighed* w : unit) all.insert(all.end(), w->A.begin(), w->A.end());
+    all = standardised(all);
+    std::size_t k = 0;
+    for (const Weighed* w : unit)
+      for (std::size_t t = 0; t < w->path.size(); ++t)
+        problem.add_score(
+            g, w->path[t],
+            all[k++] / n *
+                (problem.name.undiscounted ? 1 : std::pow(problem.mdp.gamma, static_cast<double>(t))));
+    return g;
+  }
+  std::vector<double> R;
+  for (const Weighed* w : unit) R.push_back(w->R);
+  std::vector<double> A = standardised(R);
+  if (problem.name.rule == OracleRule::rloo)
+    for (std::size_t i = 0; i < R.size(); ++i) {
+      double others = 0;
+      for (std::size_t j = 0; j < R.size(); ++j)
+        if (j != i) others += R[j] / (n - 1);
+      A[i] = R[i] - others;
+    }
+  for (std::size_t i = 0; i < unit.size(); ++i)
+    for (std::size_t j = 0; j < g.size(); ++j) g[j] += A[i] * unit[i]->S[j] / n;
+  return g;
 }
 
 }  // namespace
@@ -224,13 +357,18 @@ long count_trajectories(const Mdp& mdp, const Array<double>& behaviour, long lim
 }
 
 Enumeration enumerate(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
-                      const Array<double>& behaviour, const Array<double>& values, long limit) {
-  Problem problem{oracle_name(estimator), mdp, pi, behaviour, values};
+                      const Array<double>& behaviour, const Array<double>& values, long limit,
+                      const Array<double>& Q) {
+  Problem problem{oracle_name(estimator), mdp, pi, behaviour, values, Q};
+  const OracleRule rule = problem.name.rule;
+  expect(!problem.name.whitened && rule != OracleRule::rloo && rule != OracleRule::grpo, "estimator \"",
+         estimator, "\" weighs several trajectories together; enumerate_units has its moments");
+  check_action_values(problem);
   check_policy(mdp, pi);
   check_values(mdp, values);
   const long trajectories = count_trajectories(mdp, behaviour, limit);
   expect(trajectories <= limit, "the MDP has more than ", limit, " trajectories, too many to enumerate");
-  if (problem.name.rule != OracleRule::ppo_clip) expect_equal(mdp, pi, behaviour, estimator);
+  if (rule != OracleRule::ppo_clip && rule != OracleRule::vtrace) expect_equal(mdp, pi, behaviour, estimator);
   problem.constants = enumerated_constants(problem);
 
   const std::size_t n = at(mdp.S) * at(mdp.A);
@@ -255,6 +393,74 @@ Enumeration enumerate(std::string_view estimator, const Mdp& mdp, const Array<do
   for (double x : variance)
     if (!std::isfinite(x)) throw NumericalFault("enumerated moments of the MDP overflow double precision");
   return {mean, variance, covariance, trajectories, problem.constants.b};
+}
+
+ExactMoments enumerate_units(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
+                             const Array<double>& values, int unit, double limit, const Array<double>& Q) {
+  Problem problem{oracle_name(estimator), mdp, pi, pi, values, Q};
+  const OracleRule rule = problem.name.rule;
+  const bool group = rule == OracleRule::rloo || rule == OracleRule::grpo;
+  expect(group || problem.name.whitened, "estimator \"", estimator, "\" weighs each trajectory by itself");
+  expect(unit >= 2 && (!group || unit == static_cast<int>(problem.name.parameter)), "estimator \"", estimator,
+         "\" cannot be of ", unit, " trajectories");
+  check_policy(mdp, pi);
+  check_values(mdp, values);
+  check_action_values(problem);
+  const auto most = static_cast<long>(std::min(limit, 1e6));
+  const long trajectories = count_trajectories(mdp, pi, most);
+  double multisets = 1;  // C(trajectories + unit - 1, unit)
+  for (int k = 1; k <= unit; ++k) multisets *= static_cast<double>(trajectories + k - 1) / k;
+  expect(trajectories <= most && multisets <= limit, "the MDP has too many sets of ", unit,
+         " trajectories to enumerate, more than ", limit);
+  problem.constants = enumerated_constants(problem);
+
+  std::vector<Weighed> all;
+  for_each_trajectory(mdp, pi, [&](const Trajectory& path, double p) {
+    const Sample x = problem.sample(path);
+    all.push_back({p, path, x.R, x.S, {}});
+    for (std::size_t t = 0; problem.name.whitened && t < path.size(); ++t)
+      all.back().A.push_back(problem.advantage(path, x, t));
+  });
+  const std::size_t n = at(mdp.S) * at(mdp.A);
+  std::vector<double> mean(n), second(n);
+  // Multisets of trajectories [first, last), which have this probability in all.
+  const auto add = [&](std::size_t first, std::size_t last, double whole) {
+    std::vector<const Weighed*> chosen;
+    const auto choose = [&](const auto& self, std::size_t from, double weight) -> void {
+      const int left = unit - static_cast<int>(chosen.size());
+      if (left == 0) {
+        const std::vector<double> g = unit_estimate(problem, chosen);
+        for (std::size_t i = 0; i < n; ++i) {
+          mean[i] += weight * g[i];
+          second[i] += weight * g[i] * g[i];
+        }
+        return;
+      }
+      if (from == last) return;
+      const double p = all[from].probability / whole;
+      double ways = 1;  // of placing k copies of this one among those left
+      for (int k = 0; k <= left; ++k) {
+        self(self, from + 1, weight * ways * std::pow(p, k));
+        ways *= static_cast<double>(left - k) / (k + 1);
+        chosen.push_back(&all[from]);
+      }
+      chosen.resize(chosen.size() - at(left) - 1);
+    };
+    choose(choose, first, whole);
+  };
+  for (std::size_t first = 0; first < all.size();) {
+    std::size_t last = first;
+    double whole = 0;
+    // Trajectories come sorted by their first state; an episode that is over at the start has no step.
+    const auto start = [&](std::size_t i) { return all[i].path.empty() ? -1 : all[i].path[0].state; };
+    for (; last < all.size() && (!group || start(last) == start(first)); ++last)
+      whole += all[last].probability;
+    add(first, last, whole);
+    first = last;
+  }
+  ExactMoments out{mean, std::vector<double>(n)};
+  for (std::size_t i = 0; i < n; ++i) out.variance[i] = std::max(0.0, second[i] - mean[i] * mean[i]);
+  return out;
 }
 
 }  // namespace lowvar

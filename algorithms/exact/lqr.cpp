@@ -696,6 +696,7 @@ ExactMoments causal_moments(const Lqg& world, const LinearGaussianPolicy& policy
 ExactMoments exact_moments(std::string_view estimator, const Lqg& world, const LinearGaussianPolicy& policy,
                            const QuadraticValues& critic, LqgParameters which) {
   const OracleName name = oracle_name(estimator);
+  expect(!name.whitened, "whitened advantages have no recursion of moments");
   check_lqg(world);
   check_values(world, critic);
   const QuadraticValues none = zero_values(world);
@@ -740,6 +741,11 @@ ExactMoments exact_moments(std::string_view estimator, const Lqg& world, const L
       return causal(critic, none, world.gamma * name.parameter);
     case OracleRule::ppo_clip:
       return causal(critic, none, world.gamma * 0.95);
+    case OracleRule::vtrace:
+      if (std::min(name.parameter, name.second) >= 1) return causal(critic, none, world.gamma);
+      break;
+    default:
+      break;
   }
   throw Error(join("estimator \"", estimator, "\" has no exact moments"));
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/blas.h"
 #include "core/parallel.h"
 
 namespace lowvar {
@@ -115,6 +116,7 @@ void for_each_block(const Mdp& mdp, F&& f) {
 //
 // A_t = x_t + kappa A_{t+1} needs one carried A. A sum of K terms needs K of them, A^(j) = the first j terms:
 // A^(j)_t = x_t + kappa A^(j-1)_{t+1}, A^(0) = 0, and weighs z_t by A^(K)_t = x_t + kappa A^(K-1)_{t+1}.
+// In that last step kappa may be another number, `first`.
 
 struct Windows {
   int count;   // how many A are carried; the last one enters the weight
@@ -134,7 +136,7 @@ void causal_block(const Mdp& mdp, const Array<double>& pi, const Process& proces
                   const Windows& windows, const Block& block, double* mean, double* variance) {
   const int m = windows.count;
   const double c = e.undiscounted ? 1 : mdp.gamma;
-  const double kappa = e.kappa;
+  const double kappa = e.kappa, first = e.first.value_or(kappa);
   const auto fresh = [&] {
     return CausalState{std::vector<double>(at(mdp.S) * at(m)), std::vector<double>(at(mdp.S) * at(m) * at(m)),
                        std::vector<Lanes>(at(mdp.S) * at(2 + m), Lanes{})};
@@ -208,7 +210,7 @@ void causal_block(const Mdp& mdp, const Array<double>& pi, const Process& proces
           for (int action = 0; action < mdp.A; ++action) {
             const double z = (action == parameter ? 1.0 : 0.0) - pi(s, parameter);
             for (const Outcome& o : mdp.outcomes(s, action)) {
-              const double A = x[i - begin] + kappa * next.a[at(o.next) * at(m) + at(m - 1)];
+              const double A = x[i - begin] + first * next.a[at(o.next) * at(m) + at(m - 1)];
               const Lanes* after = &next.cell[at(o.next) * at(2 + m)];
               f(i, o.next, z, z * (A - b) + c * after[0][at(l)], after);
               ++i;
@@ -224,13 +226,13 @@ void causal_block(const Mdp& mdp, const Array<double>& pi, const Process& proces
           const double h = G - cell[0][at(l)];
           const double* a_next = &next.a[at(to) * at(m)];
           const double* C_top = &next.C[at(to) * at(m) * at(m) + at(m - 1) * at(m)];
-          cell[1][at(l)] += w * (h * h + z * z * kappa * kappa * C_top[m - 1] +
-                                 2 * z * kappa * c * after[2 + m - 1][at(l)] + c * c * after[1][at(l)]);
+          cell[1][at(l)] += w * (h * h + z * z * first * first * C_top[m - 1] +
+                                 2 * z * first * c * after[2 + m - 1][at(l)] + c * c * after[1][at(l)]);
           for (int j = windows.lowest(); j < m; ++j) {
             const int r = windows.rest(j);
             const double dj = x[i - begin] + kappa * a_next[r] - a[j];
             cell[2 + j][at(l)] +=
-                w * (dj * h + z * kappa * kappa * C_top[r] + kappa * c * after[2 + r][at(l)]);
+                w * (dj * h + z * kappa * first * C_top[r] + kappa * c * after[2 + r][at(l)]);
           }
         });
       }
@@ -425,6 +427,62 @@ Array<double> state_values(const Mdp& mdp, const Array<double>& pi) {
   return V;
 }
 
+Array<double> action_values(const Mdp& mdp, const Array<double>& pi) {
+  const Array<double> V = state_values(mdp, pi);
+  expect(1.0 * mdp.T * mdp.S * mdp.A <= 2.5e8, "a table of ", mdp.T, " time steps by ", mdp.S, " states by ",
+         mdp.A, " actions is too large");
+  Array<double> Q = zeros<double>(mdp.T * mdp.S, mdp.A);
+  for (int t = 0; t < mdp.T; ++t)
+    for (int s = 0; s < mdp.S; ++s)
+      for (int a = 0; a < mdp.A; ++a)
+        for (const Outcome& o : mdp.outcomes(s, a))
+          Q(t * mdp.S + s, a) += o.probability * (o.reward + mdp.gamma * V(t + 1, o.next));
+  return Q;
+}
+
+Array<double> per_state_baseline(const Mdp& mdp, const Array<double>& pi) {
+  const Array<double> Q = action_values(mdp, pi);
+  Array<double> b = zeros<double>(mdp.T, mdp.S);
+  for (int s = 0; s < mdp.S; ++s) {
+    if (mdp.terminal[at(s)]) continue;
+    double norm = 0;
+    for (int a = 0; a < mdp.A; ++a) norm += pi(s, a) * pi(s, a);
+    const double scores = 1 - norm;  // E|z|^2, for |z|^2 = 1 - 2 pi(a) + sum pi^2
+    for (int t = 0; t < mdp.T; ++t) {
+      double weighted = 0;
+      for (int a = 0; a < mdp.A; ++a) weighted += pi(s, a) * (1 - 2 * pi(s, a) + norm) * Q(t * mdp.S + s, a);
+      b(t, s) = scores > 0 ? weighted / scores : 0;
+    }
+  }
+  return b;
+}
+
+std::vector<double> linear_baseline(const Mdp& mdp, const Array<double>& pi) {
+  const Array<double> V = state_values(mdp, pi), d = state_distribution(mdp, pi);
+  const int n = mdp.S + 3;
+  expect(n <= 2000, "the fit of a linear baseline to ", mdp.S, " states is too large");
+  Array<double> XX = zeros<double>(n, n), Xy = zeros<double>(n, 1);
+  for (int t = 0; t < mdp.T; ++t) {
+    const double tau = t / 100.0;
+    const std::array powers{tau, tau * tau, tau * tau * tau};
+    for (int s = 0; s < mdp.S; ++s) {
+      XX(s, s) += d(t, s);
+      Xy(s, 0) += d(t, s) * V(t, s);
+      for (int j = 0; j < 3; ++j) {
+        XX(s, mdp.S + j) += d(t, s) * powers[at(j)];
+        XX(mdp.S + j, s) += d(t, s) * powers[at(j)];
+        Xy(mdp.S + j, 0) += d(t, s) * powers[at(j)] * V(t, s);
+        for (int k = 0; k < 3; ++k) XX(mdp.S + j, mdp.S + k) += d(t, s) * powers[at(j)] * powers[at(k)];
+      }
+    }
+  }
+  double ridge = 1e-300;
+  for (int j = 0; j < n; ++j) ridge += 1e-10 * XX(j, j) / n;
+  for (int j = 0; j < n; ++j) XX(j, j) += ridge;
+  solve(n, 1, XX.data(), Xy.data());
+  return {Xy.begin(), Xy.end()};
+}
+
 double expected_return(const Mdp& mdp, const Array<double>& pi) {
   const Array<double> V = state_values(mdp, pi);
   double J = 0;
@@ -497,10 +555,95 @@ ExactMoments causal_moments(const Mdp& mdp, const Array<double>& pi, const Causa
   return out;
 }
 
+ExactMoments leave_one_out_moments(const Mdp& mdp, const Array<double>& pi, int N) {
+  expect(N >= 2, "leaving one out of a group needs at least 2, got ", N);
+  const Array<double> V = state_values(mdp, pi);
+  // Var R given the start: sum_t gamma^(2t) E[x_t^2], the x_t being martingale differences.
+  std::vector<double> R2(at(mdp.S)), R2_next = R2;
+  for (int t = mdp.T - 1; t >= 0; --t) {
+    std::swap(R2, R2_next);
+    for (int s = 0; s < mdp.S; ++s) {
+      R2[at(s)] = 0;
+      for (int a = 0; a < mdp.A; ++a)
+        for (const Outcome& o : mdp.outcomes(s, a)) {
+          const double x = o.reward + mdp.gamma * V(t + 1, o.next) - V(t, s);
+          R2[at(s)] += pi(s, a) * o.probability * (x * x + mdp.gamma * mdp.gamma * R2_next[at(o.next)]);
+        }
+    }
+  }
+  const std::size_t n = at(mdp.S) * at(mdp.A);
+  ExactMoments out{std::vector<double>(n), std::vector<double>(n)};
+  std::vector<double> second(n);
+  for (int s = 0; s < mdp.S; ++s) {
+    if (mdp.start[at(s)] == 0 || mdp.terminal[at(s)]) continue;
+    Mdp from = mdp;
+    std::fill(from.start.begin(), from.start.end(), 0.0);
+    from.start[at(s)] = 1;
+    const ReturnMoments m = return_moments(from, pi);
+    for (std::size_t i = 0; i < n; ++i) {
+      const double square = m.SR[i] * m.SR[i];
+      const double variance = (m.S2R2[i] - square + (R2[at(s)] * m.S2[i] + square) / (N - 1)) / N;
+      out.mean[i] += mdp.start[at(s)] * m.SR[i];
+      out.variance[i] += mdp.start[at(s)] * variance;
+      second[i] += mdp.start[at(s)] * square;
+    }
+  }
+  for (std::size_t i = 0; i < n; ++i) out.variance[i] += std::max(0.0, second[i] - out.mean[i] * out.mean[i]);
+  require_finite(out.variance, "moments");
+  return out;
+}
+
+ExactMoments action_value_moments(const Mdp& mdp, const Array<double>& pi, const Array<double>& Q,
+                                  bool all_actions, bool undiscounted) {
+  check_policy(mdp, pi);
+  expect(shape(Q) == Shape{mdp.T * mdp.S, mdp.A},
+         "the action values must be [horizon*states x actions] = ", text(Shape{mdp.T * mdp.S, mdp.A}),
+         ", got ", text(shape(Q)));
+  const double c = undiscounted ? 1 : mdp.gamma;
+  const std::size_t n = at(mdp.S) * at(mdp.A);
+  ExactMoments out{std::vector<double>(n), std::vector<double>(n)};
+  parallel_for(static_cast<int>(n), [&](int i) {
+    const int row_of = i / mdp.A, parameter = i % mdp.A;
+    std::vector<double> M(at(mdp.S)), M_next = M, W = M, W_next = M;  // mean and variance given the state
+    for (int t = mdp.T - 1; t >= 0; --t) {
+      std::swap(M, M_next);
+      std::swap(W, W_next);
+      for (int s = 0; s < mdp.S; ++s) {
+        const auto term = [&](int a) {
+          if (s != row_of) return 0.0;
+          if (!all_actions) return ((a == parameter) - pi(s, parameter)) * Q(t * mdp.S + s, a);
+          double expected = 0;
+          for (int b = 0; b < mdp.A; ++b)
+            expected += pi(s, b) * ((b == parameter) - pi(s, parameter)) * Q(t * mdp.S + s, b);
+          return expected;
+        };
+        M[at(s)] = W[at(s)] = 0;
+        for (int a = 0; a < mdp.A; ++a)
+          for (const Outcome& o : mdp.outcomes(s, a))
+            M[at(s)] += pi(s, a) * o.probability * (term(a) + c * M_next[at(o.next)]);
+        for (int a = 0; a < mdp.A; ++a)
+          for (const Outcome& o : mdp.outcomes(s, a)) {
+            const double away = term(a) + c * M_next[at(o.next)] - M[at(s)];
+            W[at(s)] += pi(s, a) * o.probability * (away * away + c * c * W_next[at(o.next)]);
+          }
+      }
+    }
+    double mean = 0, variance = 0;
+    for (int s = 0; s < mdp.S; ++s) mean += mdp.start[at(s)] * M[at(s)];
+    for (int s = 0; s < mdp.S; ++s)
+      variance += mdp.start[at(s)] * ((M[at(s)] - mean) * (M[at(s)] - mean) + W[at(s)]);
+    out.mean[at(i)] = mean;
+    out.variance[at(i)] = variance;
+  });
+  require_finite(out.variance, "moments");
+  return out;
+}
+
 ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
-                           const Array<double>& values) {
+                           const Array<double>& values, const Array<double>& Q) {
   const OracleName name = oracle_name(estimator);
   check_values(mdp, values);
+  expect(!name.whitened, "whitened advantages have no recursion of moments");
   const Array<double> none = zeros<double>(mdp.T + 1, mdp.S);
   const auto causal = [&](const Array<double>& critic, const Array<double>& baseline, double kappa,
                           int steps = std::numeric_limits<int>::max()) {
@@ -540,6 +683,39 @@ ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Arr
       return causal(values, none, mdp.gamma * name.parameter);
     case OracleRule::ppo_clip:
       return causal(values, none, mdp.gamma * 0.95);
+    case OracleRule::togo_linear: {
+      const std::vector<double> w = linear_baseline(mdp, pi);
+      Array<double> baseline = none;
+      for (int t = 0; t < mdp.T; ++t)
+        for (int s = 0; s < mdp.S; ++s)
+          baseline(t, s) = w[at(s)] + w[at(mdp.S)] * t / 1e2 + w[at(mdp.S) + 1] * t * t / 1e4 +
+                           w[at(mdp.S) + 2] * t * t * t / 1e6;
+      return causal(none, baseline, mdp.gamma);
+    }
+    case OracleRule::togo_optimal: {
+      const Array<double> b = per_state_baseline(mdp, pi);
+      Array<double> baseline = none;
+      for (int t = 0; t < mdp.T; ++t)
+        for (int s = 0; s < mdp.S; ++s) baseline(t, s) = b(t, s);
+      return causal(none, baseline, mdp.gamma);
+    }
+    case OracleRule::q_value:
+    case OracleRule::all_action:
+      return action_value_moments(mdp, pi, Q, name.rule == OracleRule::all_action, name.undiscounted);
+    case OracleRule::rloo:
+      return leave_one_out_moments(mdp, pi, static_cast<int>(name.parameter));
+    case OracleRule::vtrace: {
+      const double rho = std::min(1.0, name.parameter), c = std::min(1.0, name.second);
+      ExactMoments m = causal_moments(
+          mdp, pi,
+          {values, none, mdp.gamma * c, std::numeric_limits<int>::max(), name.undiscounted, mdp.gamma * rho});
+      for (double& x : m.mean) x *= rho;
+      for (double& x : m.variance) x *= rho * rho;
+      return m;
+    }
+    case OracleRule::togo_normalised:
+    case OracleRule::grpo:
+      break;
   }
   throw Error(join("estimator \"", estimator, "\" has no exact moments"));
 }
@@ -572,31 +748,61 @@ OracleName oracle_name(std::string_view name) {
       Known{"td", OracleRule::td, false},
       Known{"nstep", OracleRule::nstep, true},
       Known{"gae", OracleRule::gae, true},
-      Known{"ppo-clip", OracleRule::ppo_clip, true}};
-  constexpr std::string_view suffix = "+undiscounted";
+      Known{"ppo-clip", OracleRule::ppo_clip, true},
+      Known{"togo-normalised", OracleRule::togo_normalised, false},
+      Known{"togo-linear", OracleRule::togo_linear, false},
+      Known{"togo-optimal", OracleRule::togo_optimal, false},
+      Known{"q-value", OracleRule::q_value, false},
+      Known{"all-action", OracleRule::all_action, false},
+      Known{"rloo", OracleRule::rloo, true},
+      Known{"grpo", OracleRule::grpo, true},
+      Known{"vtrace", OracleRule::vtrace, true}};
   std::string_view rest = name;
   OracleName out{};
-  if (rest.ends_with(suffix)) {
-    out.undiscounted = true;
-    rest.remove_suffix(suffix.size());
-  }
+  for (int i = 0; i < 2; ++i)
+    for (const auto& [suffix, flag] : {std::pair<std::string_view, bool*>{"+undiscounted", &out.undiscounted},
+                                       {"+whitened", &out.whitened}})
+      if (rest.ends_with(suffix) && !*flag) {
+        *flag = true;
+        rest.remove_suffix(suffix.size());
+      }
   const std::size_t colon = rest.find(':');
   const std::string_view head = rest.substr(0, colon);
   const auto match = std::find_if(known.begin(), known.end(), [&](const Known& k) { return k.text == head; });
   expect(match != known.end(), "unknown estimator \"", name, "\"");
   out.rule = match->rule;
-  expect(!out.undiscounted || !head.starts_with("reinforce"), "estimator \"", name, "\": ", head,
+  const bool whole = head.starts_with("reinforce") || head == "rloo" || head == "grpo";
+  expect(!out.undiscounted || !whole, "estimator \"", name, "\": ", head,
          " has no gamma^t that +undiscounted could drop");
+  expect(!out.whitened || !(whole || head == "all-action"), "estimator \"", name, "\": ", head,
+         " has no advantages of single steps that +whitened could normalise");
   expect(match->has_parameter == (colon != std::string_view::npos), "estimator \"", name, "\": ", head,
          match->has_parameter ? " needs a parameter" : " takes no parameter");
   if (!match->has_parameter) return out;
 
   const std::string_view digits = rest.substr(colon + 1);
-  const auto parsed = [&](auto value) -> std::optional<decltype(value)> {
-    const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (failure != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  const auto parsed_from = [](std::string_view from, auto value) -> std::optional<decltype(value)> {
+    const auto [end, failure] = std::from_chars(from.data(), from.data() + from.size(), value);
+    if (failure != std::errc() || end != from.data() + from.size()) return std::nullopt;
     return value;
   };
+  const auto parsed = [&](auto value) { return parsed_from(digits, value); };
+  if (out.rule == OracleRule::rloo || out.rule == OracleRule::grpo) {
+    const std::optional<int> N = parsed(0);
+    expect(N && *N >= 2, "estimator \"", name, "\": a group is a whole number of trajectories, at least 2");
+    out.parameter = *N;
+    return out;
+  }
+  if (out.rule == OracleRule::vtrace) {
+    const std::size_t second = std::min(digits.size(), digits.find(':'));
+    const std::optional<double> rho = parsed_from(digits.substr(0, second), 0.0),
+                                c = parsed_from(digits.substr(std::min(digits.size(), second + 1)), 0.0);
+    expect(rho && c && *rho > 0 && *c >= 0, "estimator \"", name,
+           "\": vtrace needs a RHO above 0 and a C of at least 0");
+    out.parameter = *rho;
+    out.second = *c;
+    return out;
+  }
   if (out.rule == OracleRule::nstep) {
     const std::optional<int> K = parsed(0);
     expect(K && *K >= 1, "estimator \"", name, "\": nstep needs a whole number of steps, at least 1");

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -50,12 +51,24 @@ struct ExactMoments {
   std::vector<double> variance;
 };
 
+/// Q_t(s, a) of policy pi, [T*S x A], row t S + s; zero at terminal states.
+Array<double> action_values(const Mdp& mdp, const Array<double>& pi);
+
+/// The baseline b_t(s) = E[|z_t|^2 Q_t | s] / E[|z_t|^2 | s] of least variance, [T x S], 0 where z_t is 0
+/// (Greensmith, Bartlett & Baxter 2004, theorem 8).
+Array<double> per_state_baseline(const Mdp& mdp, const Array<double>& pi);
+
+/// Weights [S+3] of 1_s, tau, tau^2, tau^3, tau = t / 100, that fit V_t(s_t) best in the mean square over all
+/// steps; a ridge of 1e-10 of the mean diagonal decides what that leaves open.
+std::vector<double> linear_baseline(const Mdp& mdp, const Array<double>& pi);
+
 /// Moments of the estimator of that name (see OracleName) on trajectories of pi. The critic `values` is
 /// [T+1 x S] and taken literally: delta_t = r_t + gamma values(t+1, s_{t+1}) - values(t, s_t), also at
-/// terminal states and at t+1 = T; the baseline of togo-value is values(t, s_t). `ppo-clip` is on-policy
-/// here, where it is gae:0.95.
+/// terminal states and at t+1 = T; the baseline of togo-value is values(t, s_t). Q [T*S x A] is the critic of
+/// q-value and all-action. `ppo-clip` and `vtrace` are on-policy here: the first is gae:0.95. Those of rloo:N
+/// are of a group. Throws Error for togo-normalised, grpo:N and +whitened, which enumeration knows.
 ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
-                           const Array<double>& values);
+                           const Array<double>& values, const Array<double>& Q = {});
 
 /// The trace of the covariance.
 double trace(const ExactMoments& moments);
@@ -70,15 +83,23 @@ ExactMoments reinforce_moments(const Mdp& mdp, const Array<double>& pi, const st
 
 /// g = sum_t c^t z_t (A_t - baseline(t, s_t)) with A_t = sum_{i < steps} kappa^i x_{t+i}, stopping at the
 /// episode's end, x_t = r_t + gamma critic(t+1, s_{t+1}) - critic(t, s_t), and c = gamma, or 1 if
-/// undiscounted.
+/// undiscounted. With `first` it is A_t = x_t + first sum_{i < steps} kappa^i x_{t+1+i}.
 struct CausalEstimator {
   Array<double> critic;    // [T+1 x S]; zero makes x_t the reward
   Array<double> baseline;  // [T+1 x S]; its last row is not read
   double kappa = 0;
   int steps = std::numeric_limits<int>::max();
   bool undiscounted = false;
+  std::optional<double> first = {};
 };
 ExactMoments causal_moments(const Mdp& mdp, const Array<double>& pi, const CausalEstimator& estimator);
+
+/// g = (1/N) sum_i (R_i - mean_{j != i} R_j) S_i over N >= 2 trajectories of one start.
+ExactMoments leave_one_out_moments(const Mdp& mdp, const Array<double>& pi, int N);
+
+/// g = sum_t c^t z_t Q(t S + s_t, a_t), or where `all_actions` its expectation over a_t given s_t.
+ExactMoments action_value_moments(const Mdp& mdp, const Array<double>& pi, const Array<double>& Q,
+                                  bool all_actions, bool undiscounted);
 
 enum class OracleRule {
   reinforce,
@@ -91,15 +112,26 @@ enum class OracleRule {
   td,
   nstep,
   gae,
-  ppo_clip
+  ppo_clip,
+  togo_normalised,
+  togo_linear,
+  togo_optimal,
+  q_value,
+  all_action,
+  rloo,
+  grpo,
+  vtrace
 };
 
 /// An estimator's name taken apart: "gae:0.95+undiscounted" is {gae, 0.95, true}. Parameters: nstep:K with a
-/// whole K >= 1, gae:L with L in [0, 1], ppo-clip:EPS with EPS >= 0. Throws Error for anything else.
+/// whole K >= 1, gae:L with L in [0, 1], ppo-clip:EPS with EPS >= 0, rloo:N and grpo:N with a whole N >= 2,
+/// vtrace:RHO:C with RHO > 0 and C >= 0. Throws Error for anything else.
 struct OracleName {
   OracleRule rule;
   double parameter = 0;
   bool undiscounted = false;
+  bool whitened = false;
+  double second = 0;  // C
 };
 OracleName oracle_name(std::string_view name);
 

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "algorithms/data/returns.h"
+#include "core/blas.h"
 #include "core/parallel.h"
 #include "nn/optim.h"
 
@@ -41,7 +42,7 @@ int shard_size(long trajectories, int cosine_batch) {
 }
 
 struct Shard {
-  std::vector<Moments> moments;  // [rung]
+  std::vector<Moments> moments;  // [rung], of those that see its trajectories
   std::vector<Array<double>> g;  // [rung], kept only for whoever wants each gradient
   int steps = 0;
 };
@@ -58,13 +59,18 @@ double squared_norm(const std::vector<double>& a) {
 
 }  // namespace
 
-Critic table_critic(Array<double> V) {
-  return [V = std::move(V)](Trajectories& batch) {
+Critic table_critic(Array<double> V, Array<double> Q) {
+  return [V = std::move(V), Q = std::move(Q)](Trajectories& batch) {
     batch.value.resize(static_cast<std::size_t>(batch.rows()));
     batch.next_value.resize(static_cast<std::size_t>(batch.rows()));
+    if (Q.size()) batch.action_values = zeros<double>(batch.rows(), shape(Q).cols);
     for (int i = 0; i < batch.size(); ++i)
       for (int t = 0; t < batch.length(i); ++t) {
         const auto r = static_cast<std::size_t>(batch.begin(i) + t);
+        if (Q.size()) {
+          const auto q = row(Q, t * shape(V).cols + batch.state[r]);
+          std::copy(q.begin(), q.end(), row(batch.action_values, static_cast<int>(r)).begin());
+        }
         const int next =
             t + 1 < batch.length(i) ? batch.state[r + 1] : batch.final_state[static_cast<std::size_t>(i)];
         batch.value[r] = V(t, batch.state[r]);
@@ -73,13 +79,17 @@ Critic table_critic(Array<double> V) {
   };
 }
 
-Critic network_critic(Mlp mlp, Parameters theta) {
-  return [mlp = std::move(mlp), theta = std::move(theta)](Trajectories& batch) {
-    Tape<double> tape;
-    std::vector<Var<double>> constants;
-    for (const auto& x : theta) constants.push_back(tape.constant(x));
-    const auto V = forward(mlp, constants, tape.data(batch.observation)).values();
+Critic network_critic(Mlp mlp, Parameters theta, std::optional<Mlp> q_mlp, Parameters q_theta) {
+  return [=](Trajectories& batch) {
+    const auto outputs = [&](const Mlp& net, const Parameters& weights) {
+      Tape<double> tape;
+      std::vector<Var<double>> constants;
+      for (const auto& x : weights) constants.push_back(tape.constant(x));
+      return forward(net, constants, tape.data(batch.observation)).value();
+    };
+    const Array<double> V = outputs(mlp, theta);
     batch.value.assign(V.begin(), V.end());
+    if (q_mlp) batch.action_values = outputs(*q_mlp, q_theta);
     batch.next_value.assign(batch.value.size(), 0);
     for (int i = 0; i < batch.size(); ++i)
       for (int r = batch.begin(i); r + 1 < batch.end(i); ++r)
@@ -88,9 +98,11 @@ Critic network_critic(Mlp mlp, Parameters theta) {
 }
 
 FittedCritic fit_critic(const World& world, const Policy& policy, const Parameters& theta, int N,
-                        std::uint64_t seed) {
+                        std::uint64_t seed, bool action_values) {
   if (world.mdp) {
-    Array<double> sum = zeros<double>(world.T + 1, world.mdp->S), visits = sum;
+    const int S = world.mdp->S;
+    Array<double> sum = zeros<double>(world.T + 1, S), visits = sum;
+    Array<double> q_sum = zeros<double>(action_values ? world.T * S : 0, world.mdp->A), q_visits = q_sum;
     for_each_batch(world, policy, theta, N, seed, "critic", [&](const Trajectories& batch) {
       std::vector<double> G;
       for (int i = 0; i < batch.size(); ++i) {
@@ -100,16 +112,27 @@ FittedCritic fit_critic(const World& world, const Policy& policy, const Paramete
           const int s = batch.state[static_cast<std::size_t>(batch.begin(i) + t)];
           sum(t, s) += G[static_cast<std::size_t>(t)];
           visits(t, s) += 1;
+          if (!action_values) continue;
+          const int a = batch.action[static_cast<std::size_t>(batch.begin(i) + t)];
+          q_sum(t * S + s, a) += G[static_cast<std::size_t>(t)];
+          q_visits(t * S + s, a) += 1;
         }
       }
     });
     for (std::size_t k = 0; k < sum.size(); ++k) sum.data()[k] /= std::max(1.0, visits.data()[k]);
-    return {table_critic(sum), sum};
+    for (int k = 0; k < shape(q_sum).rows; ++k)
+      for (int a = 0; a < world.mdp->A; ++a)  // what was never tried is worth what its state is
+        q_sum(k, a) = q_visits(k, a) > 0 ? q_sum(k, a) / q_visits(k, a) : sum(k / S, k % S);
+    return {table_critic(sum, q_sum), sum, q_sum};
   }
 
+  expect(!action_values || world.A > 0, "a critic of Q(s, a) is learned for choices of action, and those of ",
+         world.id, " are vectors");
   std::vector<double> observation, target;
+  std::vector<int> action;
   for_each_batch(world, policy, theta, N, seed, "critic", [&](const Trajectories& batch) {
     observation.insert(observation.end(), batch.observation.begin(), batch.observation.end());
+    action.insert(action.end(), batch.action.begin(), batch.action.end());
     const std::size_t begin = target.size();
     target.resize(begin + static_cast<std::size_t>(batch.rows()));
     for (int i = 0; i < batch.size(); ++i)
@@ -122,29 +145,39 @@ FittedCritic fit_critic(const World& world, const Policy& policy, const Paramete
   for (const double y : target) scale += (y - mean) * (y - mean) / rows;
   scale = std::max(std::sqrt(scale), 1e-12);
 
-  constexpr int steps = 2000, minibatch = 256;
-  const Mlp mlp{{world.observation, 64, 64, 1}};
-  Rng rng(seed, "critic-fit");
-  Parameters v = initialise(mlp, rng);
-  AdamState<double> adam;
-  Array<double> x = zeros<double>(minibatch, world.observation), y = zeros<double>(minibatch, 1);
-  for (int step = 0; step < steps; ++step) {
-    for (int r = 0; r < minibatch; ++r) {
-      const auto pick = static_cast<std::size_t>(rng.uniform() * rows);
-      std::copy_n(observation.begin() + static_cast<std::ptrdiff_t>(pick) * world.observation,
-                  world.observation, row(x, r).begin());
-      y(r, 0) = (target[pick] - mean) / scale;
+  const auto fit = [&](const Mlp& mlp, std::string_view stream) {
+    constexpr int steps = 2000, minibatch = 256;
+    const bool of_actions = mlp.sizes.back() > 1;
+    Rng rng(seed, stream);
+    Parameters v = initialise(mlp, rng);
+    AdamState<double> adam;
+    Array<double> x = zeros<double>(minibatch, world.observation), y = zeros<double>(minibatch, 1);
+    std::vector<int> chosen(minibatch);
+    for (int step = 0; step < steps; ++step) {
+      for (int r = 0; r < minibatch; ++r) {
+        const auto k = static_cast<std::size_t>(rng.uniform() * rows);
+        std::copy_n(observation.begin() + static_cast<std::ptrdiff_t>(k) * world.observation,
+                    world.observation, row(x, r).begin());
+        y(r, 0) = (target[k] - mean) / scale;
+        if (of_actions) chosen[static_cast<std::size_t>(r)] = action[k];
+      }
+      Tape<double> tape;
+      const auto parameters = tape.parameters(v);
+      const auto out = forward(mlp, parameters, tape.data(x));
+      const auto g = grad(mse(of_actions ? pick(out, chosen) : out, y), parameters);
+      // Cosine decay to zero, so that the fit ends where it points and not where the last minibatch pushed
+      // it.
+      const double rate = 3e-3 * 0.5 * (1 + std::cos(std::numbers::pi * step / steps));
+      adam_step(v, g, adam, {.learning_rate = rate});
     }
-    Tape<double> tape;
-    const auto parameters = tape.parameters(v);
-    const auto g = grad(mse(forward(mlp, parameters, tape.data(x)), y), parameters);
-    // Cosine decay to zero, so that the fit ends where it points and not where the last minibatch pushed it.
-    const double rate = 3e-3 * 0.5 * (1 + std::cos(std::numbers::pi * step / steps));
-    adam_step(v, g, adam, {.learning_rate = rate});
-  }
-  for (double& w : values(v[v.size() - 2])) w *= scale;
-  v.back()(0, 0) = v.back()(0, 0) * scale + mean;
-  return {network_critic(mlp, v), std::nullopt};
+    for (double& w : values(v[v.size() - 2])) w *= scale;
+    for (double& w : values(v.back())) w = w * scale + mean;
+    return v;
+  };
+  const Mlp mlp{{world.observation, 64, 64, 1}}, q_mlp{{world.observation, 64, 64, world.A}};
+  const Parameters v = fit(mlp, "critic-fit");
+  if (!action_values) return {network_critic(mlp, v), std::nullopt};
+  return {network_critic(mlp, v, q_mlp, fit(q_mlp, "action-critic-fit")), std::nullopt};
 }
 
 Constants pilot_constants(const World& world, const Policy& policy, const Parameters& theta, int N,
@@ -152,7 +185,11 @@ Constants pilot_constants(const World& world, const Policy& policy, const Parame
   Constants c;
   c.gamma = world.gamma;
   c.mean_return_to_go.assign(static_cast<std::size_t>(world.T), 0);
+  c.dynamics = world.lqg;
   std::vector<double> running(static_cast<std::size_t>(world.T), 0), S2, S2R;
+  const int states = world.mdp ? world.mdp->S : 0;
+  const int features = states ? states + 3 : 2 * world.observation + 4;
+  Array<double> XX = zeros<double>(features, features), Xy = zeros<double>(features, 1);
   const int shards = (N + pilot_shard - 1) / pilot_shard;
   // The score is the estimate of an estimator whose weight is one.
   Estimator score;
@@ -177,7 +214,17 @@ Constants pilot_constants(const World& world, const Policy& policy, const Parame
           returns_to_go(batch.rewards(i), c.gamma, G);
           const double R = G.empty() ? 0 : G.front();
           c.J += R / N;
-          for (std::size_t t = 0; t < G.size(); ++t) c.mean_return_to_go[t] += G[t], running[t] += 1;
+          for (std::size_t t = 0; t < G.size(); ++t) {
+            c.mean_return_to_go[t] += G[t], running[t] += 1;
+            const int step = static_cast<int>(t);
+            const auto phi = linear_features(batch, batch.begin(i) + step, step, states);
+            for (int j = 0; j < features; ++j) {
+              const double phi_j = phi[static_cast<std::size_t>(j)];
+              if (phi_j == 0) continue;
+              Xy(j, 0) += phi_j * G[t];
+              for (int k = 0; k < features; ++k) XX(j, k) += phi_j * phi[static_cast<std::size_t>(k)];
+            }
+          }
           const auto s = row(S, i);
           for (std::size_t j = 0; j < s.size(); ++j) S2[j] += s[j] * s[j], S2R[j] += s[j] * s[j] * R;
         }
@@ -185,95 +232,163 @@ Constants pilot_constants(const World& world, const Policy& policy, const Parame
   for (std::size_t t = 0; t < running.size(); ++t) c.mean_return_to_go[t] /= std::max(1.0, running[t]);
   c.b_i.resize(S2.size());
   for (std::size_t j = 0; j < S2.size(); ++j) c.b_i[j] = S2[j] > 0 ? S2R[j] / S2[j] : 0;
+  double scale = 0;  // a ridge that only decides what the data leave open
+  for (int j = 0; j < features; ++j) scale += XX(j, j) / features;
+  for (int j = 0; j < features; ++j) XX(j, j) += 1e-10 * scale + 1e-300;
+  solve(features, 1, XX.data(), Xy.data());
+  c.linear.assign(Xy.begin(), Xy.end());
   const double total = std::accumulate(S2.begin(), S2.end(), 0.0);
   c.b_star = total > 0 ? std::accumulate(S2R.begin(), S2R.end(), 0.0) / total : 0;
   return c;
 }
 
+namespace {
+
+/// Rungs that see the same trajectories, and how those are cut.
+struct Sample {
+  int unit;         // trajectories in a unit
+  bool same_start;  // within one
+  int shard;        // trajectories sampled, estimated and summarised together: whole units
+  int cosine_batch;
+  std::vector<std::vector<std::size_t>> passes;  // rungs at the same parameters share a backward pass
+};
+
+std::vector<Sample> samples_of(const std::vector<Rung>& rungs, const MeasureOptions& options) {
+  std::vector<Sample> samples;
+  for (std::size_t e = 0; e < rungs.size(); ++e) {
+    const Estimator& estimator = rungs[e].estimator;
+    const int unit = options.unit(estimator), cosine_batch = options.cosine_batch_of(estimator);
+    const bool whole = estimator.unit == 0, same_start = estimator.unit > 1;
+    auto of_unit = std::find_if(samples.begin(), samples.end(), [&](const Sample& s) {
+      return s.unit == unit && s.same_start == same_start && (!whole || s.shard == unit);
+    });
+    if (of_unit == samples.end()) {
+      const int shard = whole ? unit : unit * shard_size(options.trajectories / unit, cosine_batch / unit);
+      of_unit = samples.insert(samples.end(), {unit, same_start, shard, cosine_batch, {}});
+    }
+    auto& passes = of_unit->passes;
+    const auto pass = std::find_if(passes.begin(), passes.end(),
+                                   [&](const auto& p) { return rungs[p.front()].theta == rungs[e].theta; });
+    if (pass == passes.end())
+      passes.push_back({e});
+    else
+      pass->push_back(e);
+  }
+  return samples;
+}
+
+}  // namespace
+
 Measured measure(const World& world, const Policy& policy, const Parameters& behaviour,
                  const std::vector<Rung>& rungs, const Critic& critic, const Constants& constants,
                  const MeasureOptions& options) {
   expect(options.trajectories >= 2, "a variance needs at least 2 trajectories, got ", options.trajectories);
-  const int size = shard_size(options.trajectories, options.cosine_batch);
   const auto E = rungs.size();
-  for (const Rung& rung : rungs)
-    expect(rung.estimator.unit == 1, "estimator '", rung.estimator.name,
-           "' is of a batch, not of one trajectory: it can be trained with, but not measured yet");
-
-  // Rungs at the same parameters share a backward pass.
-  std::map<const Parameters*, std::vector<std::size_t>> by_theta;
-  for (std::size_t e = 0; e < E; ++e) by_theta[rungs[e].theta].push_back(e);
-  std::vector<std::vector<std::size_t>> passes;
-  for (std::size_t e = 0; e < E; ++e)  // in the order of the rungs, not of addresses
-    if (by_theta.at(rungs[e].theta).front() == e) passes.push_back(by_theta.at(rungs[e].theta));
-
-  const auto produce = [&](int shard, long total) {
-    const long first = static_cast<long>(shard) * size;
-    Trajectories batch = world.sample(policy, behaviour, world.T,
-                                      {options.seed, "measure", static_cast<int>(first),
-                                       static_cast<int>(std::min<long>(size, total - first))});
-    if (critic) critic(batch);
-    Shard out;
-    out.steps = batch.rows();
-    std::vector<Array<double>> g(E);
-    for (const auto& pass : passes) {
-      std::vector<const Estimator*> estimators;
-      for (const std::size_t e : pass) estimators.push_back(&rungs[e].estimator);
-      auto estimates =
-          estimate(estimators, policy, *rungs[pass.front()].theta, batch, batch.offset, constants);
-      for (std::size_t k = 0; k < pass.size(); ++k) g[pass[k]] = std::move(estimates[k]);
-    }
-    for (std::size_t e = 0; e < E; ++e)
-      out.moments.push_back(Moments::of(g[e], g[static_cast<std::size_t>(options.relative_to)]));
-    if (options.each) out.g = std::move(g);
-    return out;
-  };
+  const std::vector<Sample> samples = samples_of(rungs, options);
 
   Measured measured;
   measured.blocks.assign(max_blocks, std::vector<Moments>(E));
   measured.block_steps.assign(max_blocks, {0, 0});
-  std::vector<std::vector<double>> batch_sum(E);
-  const auto combine = [&](int shard, Shard part) {
-    const long first = static_cast<long>(shard) * size;
-    const auto n = static_cast<long>(part.moments.front().n);
-    auto& block = measured.blocks[static_cast<std::size_t>(shard % max_blocks)];
-    auto& steps = measured.block_steps[static_cast<std::size_t>(shard % max_blocks)];
-    steps[0] += static_cast<double>(n);
-    steps[1] += part.steps;
-    const bool batch_ends = (first + n) % options.cosine_batch == 0;
-    auto& batch_block = measured.blocks[static_cast<std::size_t>(first / options.cosine_batch % max_blocks)];
-    for (std::size_t e = 0; e < E; ++e) {
-      auto& sum = batch_sum[e];
-      sum.resize(part.moments[e].mean.size(), 0);
-      for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += part.moments[e].mean[j] * part.moments[e].n;
-      if (options.each) options.each(static_cast<int>(e), first, part.g[e]);
-      block[e].merge(part.moments[e]);
-      if (batch_ends) {
-        Moments& to = batch_block[e];
-        to.batches += 1;
-        if (const double norm = std::sqrt(squared_norm(sum)); norm > 0) {
-          to.directions += 1;
-          to.direction.resize(sum.size(), 0);
-          for (std::size_t j = 0; j < sum.size(); ++j) to.direction[j] += sum[j] / norm;
-        }
-        std::fill(sum.begin(), sum.end(), 0);
+  measured.unit.assign(E, 1);
+  measured.sample.assign(E, 0);
+  long round = 1;  // rounds that may go on are of whole batches, so that the next begins with one
+  for (std::size_t k = 0; k < samples.size(); ++k) {
+    const Sample& sample = samples[k];
+    for (const auto& pass : sample.passes)
+      for (const std::size_t e : pass) {
+        measured.unit[e] = sample.unit;
+        measured.sample[e] = static_cast<int>(k);
+        expect(options.trajectories % sample.unit == 0 && options.trajectories >= 2 * sample.unit,
+               "estimator '", rungs[e].estimator.name, "' is of ", sample.unit,
+               " trajectories at a time: their number must be a multiple of that, at least twice, got ",
+               options.trajectories);
+      }
+    round = std::lcm(round, static_cast<long>(sample.cosine_batch));
+  }
+
+  const auto produce = [&](const Sample& sample, int shard, long total) {
+    const long first = static_cast<long>(shard) * sample.shard;
+    Trajectories batch = world.sample(
+        policy, behaviour, world.T,
+        {options.seed, "measure", static_cast<int>(first),
+         static_cast<int>(std::min<long>(sample.shard, total - first)), sample.same_start ? sample.unit : 1});
+    if (critic) critic(batch);
+    std::vector<int> offset;
+    for (int i = 0; i <= batch.size(); i += sample.unit)
+      offset.push_back(batch.offset[static_cast<std::size_t>(i)]);
+    Shard out;
+    out.steps = batch.rows();
+    out.g.resize(E);
+    for (const auto& pass : sample.passes) {
+      std::vector<const Estimator*> estimators;
+      for (const std::size_t e : pass) estimators.push_back(&rungs[e].estimator);
+      auto estimates = estimate(estimators, policy, *rungs[pass.front()].theta, batch, offset, constants);
+      for (std::size_t k = 0; k < pass.size(); ++k) {
+        for (double& each : values(estimates[k])) each /= sample.unit;
+        out.g[pass[k]] = std::move(estimates[k]);
       }
     }
+    out.moments.resize(E);
+    const Array<double>& reference = out.g[static_cast<std::size_t>(options.relative_to)];
+    for (const auto& pass : sample.passes)
+      for (const std::size_t e : pass)
+        out.moments[e] = Moments::of(out.g[e], reference.size() ? reference : out.g[e]);
+    if (!options.each) out.g.clear();
+    return out;
   };
 
-  // Rounds that may go on are of whole batches, so that the next begins with one.
-  const auto whole = [&](long n) { return (n + options.cosine_batch - 1) / options.cosine_batch * options.cosine_batch; };
-  long done = 0, total = options.until_rse ? whole(options.trajectories) : options.trajectories;
+  std::vector<std::vector<double>> batch_sum(E);
+  const auto combine = [&](const Sample& sample, int shard, Shard part) {
+    const long first = static_cast<long>(shard) * sample.shard;
+    const std::size_t a_rung = sample.passes.front().front();
+    const long n = static_cast<long>(part.moments[a_rung].n) * sample.unit;
+    auto& block = measured.blocks[static_cast<std::size_t>(shard % max_blocks)];
+    if (&sample == &samples.front()) {
+      auto& steps = measured.block_steps[static_cast<std::size_t>(shard % max_blocks)];
+      steps[0] += static_cast<double>(n);
+      steps[1] += part.steps;
+    }
+    const bool batch_ends = (first + n) % sample.cosine_batch == 0;
+    auto& batch_block = measured.blocks[static_cast<std::size_t>(first / sample.cosine_batch % max_blocks)];
+    for (const auto& pass : sample.passes)
+      for (const std::size_t e : pass) {
+        auto& sum = batch_sum[e];
+        sum.resize(part.moments[e].mean.size(), 0);
+        for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += part.moments[e].mean[j] * part.moments[e].n;
+        if (options.each) options.each(static_cast<int>(e), first / sample.unit, part.g[e]);
+        block[e].merge(part.moments[e]);
+        if (batch_ends) {
+          Moments& to = batch_block[e];
+          to.batches += 1;
+          if (const double norm = std::sqrt(squared_norm(sum)); norm > 0) {
+            to.directions += 1;
+            to.direction.resize(sum.size(), 0);
+            for (std::size_t j = 0; j < sum.size(); ++j) to.direction[j] += sum[j] / norm;
+          }
+          std::fill(sum.begin(), sum.end(), 0);
+        }
+      }
+  };
+
+  long done = 0, total = options.trajectories;
+  if (options.until_rse) total = (total + round - 1) / round * round;
+  const auto parts = static_cast<long>(samples.size());
   for (;;) {
     expect(total <= std::numeric_limits<int>::max(), "cannot measure ", total, " trajectories: at most ",
            std::numeric_limits<int>::max());
-    const auto begin = static_cast<int>(done / size), end = static_cast<int>((total + size - 1) / size);
-    ordered_reduce(
-        end - begin, [&](int i) { return produce(begin + i, total); },
-        [&](int i, Shard part) {
-          combine(begin + i, std::move(part));
-          options.progress(std::min<long>(static_cast<long>(begin + i + 1) * size, total), total);
-        });
+    for (long k = 0; k < parts; ++k) {
+      const Sample& sample = samples[static_cast<std::size_t>(k)];
+      const auto begin = static_cast<int>(done / sample.shard),
+                 end = static_cast<int>((total + sample.shard - 1) / sample.shard);
+      ordered_reduce(
+          end - begin, [&](int i) { return produce(sample, begin + i, total); },
+          [&](int i, Shard part) {
+            combine(sample, begin + i, std::move(part));
+            options.progress(
+                k * total + std::min<long>(static_cast<long>(begin + i + 1) * sample.shard, total),
+                parts * total);
+          });
+    }
     done = measured.trajectories = total;
     if (!options.until_rse) return measured;
     double worst = 0;
@@ -296,6 +411,8 @@ std::vector<Quantity> quantities(const Measured& measured, const std::vector<Run
   const Truth& exact = truth[self];
   const bool gradient_known = !exact.gradient.empty(), moments_known = !exact.variance.empty();
 
+  const bool paired = measured.sample[self] == measured.sample[other];
+  const double sizes = static_cast<double>(measured.unit[self]) / measured.unit[other];
   enum { trace, bias_sq, mse, snr, noise, cosine, ratio, difference_sq, share };
   const auto estimates = jackknife(blocks, [&](const std::vector<Moments>& m) {
     const Moments &a = m[0], &b = m[1];
@@ -303,7 +420,8 @@ std::vector<Quantity> quantities(const Measured& measured, const std::vector<Run
     const double bias = gradient_known ? squared_distance(a.mean, exact.gradient) - t / a.n : nan;
     const double signal = squared_norm(a.mean) - t / a.n;
     const double apart = squared_distance(a.mean, b.mean);
-    const double apart_trace = (a.difference_sq - a.n * apart) / (a.n - 1);
+    const double apart_trace =
+        paired ? (a.difference_sq - a.n * apart) / (a.n - 1) : t + b.trace_cov() * a.n / b.n;
     const double pairs = a.batches * (a.batches - 1);
     const double aligned = a.direction.empty() ? 0 : squared_norm(a.direction);
     return std::vector<double>{t,
@@ -312,14 +430,16 @@ std::vector<Quantity> quantities(const Measured& measured, const std::vector<Run
                                signal / t,
                                t / signal,
                                pairs > 0 ? (aligned - a.directions) / pairs : nan,
-                               t / b.trace_cov(),
+                               sizes * t / b.trace_cov(),
                                apart - apart_trace / a.n,
                                a.norm_sq > 0 ? a.largest_norm_sq / a.norm_sq : 0};
   });
-  // norm - exact = (norm^2 - exact^2) / (norm + exact), down to where both are lost in the error of their squares.
+  // norm - exact = (norm^2 - exact^2) / (norm + exact), down to where both are lost in the error of their
+  // squares.
   const auto norm_of = [](Estimate square, double about) {
     const double norm = std::sqrt(std::max(0.0, square.value));
-    return Estimate{norm, square.se > 0 ? square.se / std::max(norm + about, std::sqrt(square.se)) : square.se};
+    return Estimate{norm,
+                    square.se > 0 ? square.se / std::max(norm + about, std::sqrt(square.se)) : square.se};
   };
 
   std::optional<double> exact_trace, exact_bias, exact_bias_sq, exact_mse, exact_snr, exact_noise,
@@ -334,7 +454,7 @@ std::vector<Quantity> quantities(const Measured& measured, const std::vector<Run
       exact_mse = *exact_bias_sq + *exact_trace;
     }
     if (const auto& v = truth[other].variance; !v.empty())
-      exact_ratio = *exact_trace / std::accumulate(v.begin(), v.end(), 0.0);
+      exact_ratio = sizes * *exact_trace / std::accumulate(v.begin(), v.end(), 0.0);
   }
 
   std::vector<Quantity> out{{"trace_cov", estimates[trace], exact_trace}};
