@@ -10,7 +10,9 @@
 #include <numeric>
 
 #include "algorithms/exact/enumeration.h"
+#include "algorithms/exact/lqr.h"
 #include "algorithms/exact/tabular.h"
+#include "envs/bandits.h"
 #include "envs/classic_control.h"
 #include "experiments/algorithms.h"
 
@@ -109,6 +111,7 @@ std::vector<std::uint64_t> numbers_of(const std::string& id, const char* pattern
 
 constexpr std::uint64_t kAnySeed = std::numeric_limits<std::uint64_t>::max();
 constexpr const char* kGarnet = "garnet:S:A:B:SEED";
+constexpr const char* kBandit = "bandit:R1,R2,...[:SPREAD]";
 constexpr const char* kRandomLake = "FrozenLake-random:SIZE:SEED";
 
 World make_garnet(const std::string& id) {
@@ -127,8 +130,65 @@ World make_random_lake(const std::string& id) {
   return tabular_world(id, frozen_lake_random(static_cast<int>(n[0]), n[1]));
 }
 
+/// "bandit:R1,R2,...", or with ":SPREAD" at the end: arm a pays R_a, or R_a - SPREAD and R_a + SPREAD half of
+/// the time each. State 0 is where an arm is pulled; each possible payment leads to a state of its own, where
+/// the episode ends.
+World make_bandit(const std::string& id) {
+  const std::string list = id.substr(id.find(':') + 1);
+  const std::size_t colon = std::min(list.size(), list.find(':'));
+  std::vector<double> means;
+  for (std::size_t begin = 0; begin <= colon;) {
+    const std::size_t end = std::min(colon, list.find(',', begin));
+    const auto mean = real(list.substr(begin, end - begin));
+    expect(mean.has_value(), "world '", id, "': its parameters are bandit:R1,R2,...[:SPREAD], numbers, got '",
+           list.substr(begin, end - begin), "'");
+    means.push_back(*mean);
+    begin = end + 1;
+  }
+  expect(means.size() >= 2, "world '", id, "': a bandit needs at least two arms");
+  double spread = 0;
+  if (colon < list.size()) {
+    const auto given = real(list.substr(colon + 1));
+    expect(given && *given >= 0, "world '", id, "': SPREAD must be a number from 0 on, got '",
+           list.substr(colon + 1), "'");
+    spread = *given;
+  }
+  const Bandit bandit = spread > 0 ? noisy_bandit(means, spread) : fixed_bandit(means);
+  int states = 1;
+  for (const auto& arm : bandit.arms) states += static_cast<int>(arm.size());
+  std::vector<double> start(static_cast<std::size_t>(states), 0);
+  std::vector<char> terminal(static_cast<std::size_t>(states), 1);
+  start[0] = 1, terminal[0] = 0;
+  int next = 1;
+  return tabular_world(
+      id, make_mdp(states, static_cast<int>(means.size()), 1, 1, start, terminal, [&](int, int a) {
+        std::vector<Outcome> out;
+        for (const Payoff& p : bandit.arms[static_cast<std::size_t>(a)])
+          out.push_back({next++, p.probability, p.reward});
+        return out;
+      }));
+}
+
+template <std::size_t n, std::size_t m>
+World lqg_world(std::string id, const Lqg& lqg) {
+  World world = environment_world(std::move(id), LqgEnvironment<n, m>(lqg), lqg.gamma, lqg.T);
+  world.lqg = std::make_shared<const Lqg>(lqg);
+  return world;
+}
+
+World make_lqg(const std::string& id, double gamma, int T) {
+  if (id == "single-integrator") return lqg_world<1, 1>(id, single_integrator(gamma, T));
+  return lqg_world<2, 1>(id, double_integrator(gamma, T));
+}
+
+/// Its parameters in the order of the oracle's, K and log_std.
+LinearGaussianPolicy linear_gaussian(const Parameters& theta) {
+  return {theta.front(), {theta.back().begin(), theta.back().end()}};
+}
+
 Policy policy_of(const World& world) {
   if (world.mdp) return {Table{world.mdp->S, world.mdp->A}};
+  if (world.lqg) return {Linear{world.observation, world.m}, Head::gaussian};
   const int outputs = world.A ? world.A : world.m;
   return {Mlp{.sizes = {world.observation, 64, 64, outputs}, .output_gain = 0.01},
           world.A ? Head::softmax : Head::gaussian};
@@ -155,6 +215,14 @@ const std::vector<WorldEntry>& worlds() {
        [] { return tabular<windy_grid>("windy-grid"); }},
       {kGarnet, "random MDP of S states, A actions, B successors each", 0.95, 100,
        [] { return make_garnet("garnet:10:3:2:0"); }},
+      {kBandit, "arms that pay R1, R2, ..., give or take SPREAD", 1, 1,
+       [] { return make_bandit("bandit:1,0.7,0"); }},
+      {"single-integrator", "linear-quadratic: a position under a velocity", 1, 10,
+       [] { return make_lqg("single-integrator", 1, 10); },
+       [] { return any_environment(LqgEnvironment<1, 1>(single_integrator())); }},
+      {"double-integrator", "linear-quadratic: position and velocity under a force", 1, 10,
+       [] { return make_lqg("double-integrator", 1, 10); },
+       [] { return any_environment(LqgEnvironment<2, 1>(double_integrator())); }},
       {"CartPole-v0", "Gymnasium's CartPole, 200 steps", 0.99, 200,
        [] { return environment_world("CartPole-v0", CartPole{}, 0.99, 200); }, play<CartPole>},
       {"CartPole-v1", "Gymnasium's CartPole, 500 steps", 0.99, 500,
@@ -198,6 +266,8 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
     world = make_garnet(id);
   } else if (id.starts_with("FrozenLake-random:")) {
     world = make_random_lake(id);
+  } else if (id.starts_with("bandit:")) {
+    world = make_bandit(id);
   } else {
     const auto entry =
         std::find_if(worlds().begin(), worlds().end(), [&](const WorldEntry& e) { return e.id == id; });
@@ -213,6 +283,8 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
     if (horizon) mdp.T = static_cast<int>(*horizon);
     return tabular_world(id, std::move(mdp));
   }
+  if (world.lqg)
+    return make_lqg(id, gamma.value_or(world.gamma), horizon ? static_cast<int>(*horizon) : world.T);
   if (gamma) world.gamma = *gamma;
   if (horizon) world.T = static_cast<int>(*horizon);
   return world;
@@ -238,10 +310,20 @@ PolicyChoice make_policy(const World& world, const std::string& spec) {
     expect(error == std::errc{} && end == text.data() + text.size(), "policy '", spec,
            "': the seed must be a whole number");
     Rng rng(seed, "policy-init");
+    if (world.lqg) {
+      Array<double> K = zeros<double>(world.m, world.observation);
+      for (double& each : values(K)) each = rng.normal();
+      return {policy, {K, zeros<double>(1, world.m)}};
+    }
     if (!world.mdp) return {policy, initialise(policy, rng)};
     Array<double> logits = zeros<double>(world.mdp->S, world.mdp->A);
     for (double& each : values(logits)) each = rng.normal();
     return {policy, {logits}};
+  }
+  if (world.lqg && spec == "reference") {
+    Array<double> K = riccati_optimum(*world.lqg).K;
+    for (double& each : values(K)) each *= 0.5;
+    return {policy, {K, full<double>(1, world.m, std::log(0.5))}};
   }
   if (!world.mdp) {
     if (spec == "reference") return make_policy(world, "init:0");
@@ -269,74 +351,153 @@ Array<double> table_of(const World& world, const Policy& policy, const Parameter
   return probabilities(policy, theta, {states});
 }
 
+namespace {
+
+Critic quadratic_critic(QuadraticValues V) {
+  return [V = std::move(V)](Trajectories& batch) {
+    batch.value.assign(static_cast<std::size_t>(batch.rows()), 0);
+    batch.next_value = batch.value;  // 0 at the horizon
+    for (int i = 0; i < batch.size(); ++i)
+      for (int r = batch.begin(i); r < batch.end(i); ++r) {
+        const double v = value(V, r - batch.begin(i), row(batch.observation, r));
+        batch.value[static_cast<std::size_t>(r)] = v;
+        if (r > batch.begin(i)) batch.next_value[static_cast<std::size_t>(r) - 1] = v;
+      }
+  };
+}
+
+}  // namespace
+
 FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, const std::string& spec,
-                         int pilot, std::uint64_t seed) {
-  if (spec == "learned") return fit_critic(world, behaviour.policy, behaviour.theta, pilot, seed);
-  if (spec == "zero" && !world.mdp)
-    return {[](Trajectories& batch) {
+                         int pilot, std::uint64_t seed, bool of_actions) {
+  if (spec == "learned") return fit_critic(world, behaviour.policy, behaviour.theta, pilot, seed, of_actions);
+  if (spec == "zero" && !world.known())
+    return {[A = of_actions ? world.A : 0](Trajectories& batch) {
               batch.value.assign(static_cast<std::size_t>(batch.rows()), 0);
               batch.next_value = batch.value;
+              if (A) batch.action_values = zeros<double>(batch.rows(), A);
             },
             std::nullopt};
   const bool known =
       spec == "exact" || spec == "zero" || spec.starts_with("scaled:") || spec.starts_with("file:");
   expect(known, "unknown value '", spec, "'; known: exact, scaled:C, zero, file:F, learned");
-  expect(world.mdp != nullptr, "value '", spec, "' needs a world whose model is known, and ", world.id,
+  expect(world.known(), "value '", spec, "' needs a world whose model is known, and ", world.id,
          " has none; use zero or learned");
-  Array<double> V;
   if (spec.starts_with("file:")) {
-    V = read_values(spec.substr(5), world);
-  } else {
-    double scale = spec == "zero" ? 0 : 1;
-    if (spec.starts_with("scaled:")) {
-      const auto number = real(std::string_view(spec).substr(7));
-      expect(number.has_value(), "value '", spec, "': the factor must be a number, as in scaled:0.5");
-      scale = *number;
-    }
-    V = state_values(*world.mdp, table_of(world, behaviour.policy, behaviour.theta));
-    for (double& each : values(V)) each *= scale;
+    expect(world.mdp != nullptr, "value '", spec, "' is a table, and ", world.id,
+           " has no states to tabulate");
+    expect(!of_actions, "value '", spec, "' has no Q(s, a); use exact, scaled:C, zero or learned");
+    Array<double> V = read_values(spec.substr(5), world);
+    return {table_critic(V), V};
   }
-  return {table_critic(V), V};
+  double scale = spec == "zero" ? 0 : 1;
+  if (spec.starts_with("scaled:")) {
+    const auto number = real(std::string_view(spec).substr(7));
+    expect(number.has_value(), "value '", spec, "': the factor must be a number, as in scaled:0.5");
+    scale = *number;
+  }
+  if (world.lqg) {
+    expect(!of_actions, "a critic of Q(s, a) is for choices of action, and those of ", world.id,
+           " are vectors");
+    return {quadratic_critic(scaled(state_values(*world.lqg, linear_gaussian(behaviour.theta)), scale)),
+            std::nullopt,
+            {},
+            scale};
+  }
+  const Array<double> pi = table_of(world, behaviour.policy, behaviour.theta);
+  const auto times = [&](Array<double> table) {
+    for (double& each : values(table)) each *= scale;
+    return table;
+  };
+  const Array<double> V = times(state_values(*world.mdp, pi));
+  const Array<double> Q = of_actions ? times(action_values(*world.mdp, pi)) : Array<double>();
+  return {table_critic(V, Q), V, Q, scale};
 }
 
 Constants make_constants(const World& world, const PolicyChoice& choice, int pilot, std::uint64_t seed) {
-  if (!world.mdp) return pilot_constants(world, choice.policy, choice.theta, pilot, seed);
-  auto exact = baseline_constants(*world.mdp, table_of(world, choice.policy, choice.theta));
-  return {world.gamma, exact.J, exact.b_star, std::move(exact.b_i), std::move(exact.mean_return_to_go)};
+  if (!world.known()) return pilot_constants(world, choice.policy, choice.theta, pilot, seed);
+  BaselineConstants exact;
+  Constants c;
+  if (world.mdp) {
+    const Array<double> pi = table_of(world, choice.policy, choice.theta);
+    exact = baseline_constants(*world.mdp, pi);
+    c.linear = linear_baseline(*world.mdp, pi);
+    c.per_state = per_state_baseline(*world.mdp, pi);
+  } else {
+    exact = baseline_constants(*world.lqg, linear_gaussian(choice.theta));
+    if (pilot > 0) c.linear = pilot_constants(world, choice.policy, choice.theta, pilot, seed).linear;
+  }
+  c.gamma = world.gamma;
+  c.J = exact.J;
+  c.b_star = exact.b_star;
+  c.b_i = std::move(exact.b_i);
+  c.mean_return_to_go = std::move(exact.mean_return_to_go);
+  c.dynamics = world.lqg;
+  return c;
 }
 
 OracleAnswer ask_oracle(const World& world, const Policy& policy, const Parameters& theta,
                         const Parameters& behaviour, const Estimator& estimator,
                         const std::optional<Array<double>>& V) {
+  return ask_oracle(world, policy, theta, behaviour, estimator, FittedCritic{nullptr, V}, 0);
+}
+
+OracleAnswer ask_oracle(const World& world, const Policy& policy, const Parameters& theta,
+                        const Parameters& behaviour, const Estimator& estimator, const FittedCritic& critic,
+                        int batch) {
   OracleAnswer out;
+  const bool on_policy = &theta == &behaviour || theta == behaviour;
+  const auto know = [&](auto&& moments) {
+    out.truth.mean = std::move(moments.mean);
+    out.truth.variance = std::move(moments.variance);
+  };
+  const std::string& name = estimator.name;
+  if (world.lqg) {
+    const LinearGaussianPolicy pi = linear_gaussian(theta);
+    out.truth.gradient = policy_gradient(*world.lqg, pi);
+    if (!on_policy) {
+      out.reason = "off-policy values are enumerated, which " + world.id + " does not allow";
+      return out;
+    }
+    if (estimator.needs_critic && !critic.multiple) {
+      out.reason = "the values of a learned critic are not quadratic";
+      return out;
+    }
+    try {
+      know(exact_moments(name, *world.lqg, pi,
+                         scaled(state_values(*world.lqg, pi), critic.multiple.value_or(0))));
+    } catch (const Error& e) {
+      out.reason = e.what();
+    }
+    return out;
+  }
   if (!world.mdp) {
     out.reason = world.id + " has no exact model";
     return out;
   }
   const Mdp& mdp = *world.mdp;
   const Array<double> pi = table_of(world, policy, theta);
-  const Array<double> values = V ? *V : zeros<double>(mdp.T + 1, mdp.S);
+  const Array<double> values = critic.table ? *critic.table : zeros<double>(mdp.T + 1, mdp.S);
   out.truth.gradient = policy_gradient(mdp, pi);
-  if (&theta == &behaviour || theta == behaviour) {
-    try {
-      auto exact = exact_moments(estimator.name, mdp, pi, values);
-      out.truth.mean = std::move(exact.mean);
-      out.truth.variance = std::move(exact.variance);
+  if (on_policy) try {
+      know(exact_moments(name, mdp, pi, values, critic.action_table));
+      return out;
     } catch (const Error& e) {  // an estimator that the oracle has no recursion for
       out.reason = e.what();
     }
-    return out;
+  const int unit = estimator.unit > 0 ? estimator.unit : batch;
+  try {
+    if (estimator.unit != 1) {
+      expect(on_policy, "those of several trajectories are enumerated on-policy alone");
+      know(enumerate_units(name, mdp, pi, values, unit, 1e6, critic.action_table));
+    } else {
+      const Array<double> mu = table_of(world, policy, behaviour);
+      know(enumerate(name, mdp, pi, mu, values, 10'000'000, critic.action_table));
+    }
+    out.reason.clear();
+  } catch (const Error& e) {
+    out.reason = join("no recursion gives its moments, and ", world.id, " cannot be enumerated: ", e.what());
   }
-  constexpr long limit = 10'000'000;
-  const Array<double> mu = table_of(world, policy, behaviour);
-  if (count_trajectories(mdp, mu, limit) > limit) {
-    out.reason =
-        join("off-policy values are enumerated, and ", world.id, " has more than ", limit, " trajectories");
-    return out;
-  }
-  auto exact = enumerate(estimator.name, mdp, pi, mu, values, limit);
-  out.truth.mean = std::move(exact.mean);
-  out.truth.variance = std::move(exact.variance);
   return out;
 }
 

@@ -41,9 +41,9 @@ struct PolicyChoice {
 PolicyChoice make_policy(const World& world, const std::string& spec);
 
 /// The critic that `--value` asks for: `exact`, `scaled:C`, `zero`, `file:F` or `learned`. Tables are kept
-/// beside it, for the oracle. V_t is that of `theta`, the policy that acts.
+/// beside it, for the oracle. V_t is that of `theta`, the policy that acts; Q_t too, where `of_actions`.
 FittedCritic make_critic(const World& world, const PolicyChoice& behaviour, const std::string& spec,
-                         int pilot, std::uint64_t seed);
+                         int pilot, std::uint64_t seed, bool of_actions = false);
 
 /// pi [S x A] of a tabular policy.
 Array<double> table_of(const World& world, const Policy& policy, const Parameters& theta);
@@ -60,6 +60,10 @@ struct OracleAnswer {
 OracleAnswer ask_oracle(const World& world, const Policy& policy, const Parameters& theta,
                         const Parameters& behaviour, const Estimator& estimator,
                         const std::optional<Array<double>>& V);
+/// The same with a critic of any kind, and the size of a batch for estimators whose unit is one.
+OracleAnswer ask_oracle(const World& world, const Policy& policy, const Parameters& theta,
+                        const Parameters& behaviour, const Estimator& estimator, const FittedCritic& critic,
+                        int batch);
 
 /// "a, b, c" nearest to what was typed first: for errors about unknown names.
 std::string unknown_name(std::string_view what, std::string_view typed,

@@ -19,21 +19,22 @@ struct Deviation {
 };
 
 /// `oracle_names[i]` is what the oracle is asked for estimator i: its own name, but for planted faults.
-inline Deviation compare(const World& world, const PolicyChoice& choice, const std::string& value,
+inline Deviation compare(const World& world, const PolicyChoice& choice, const FittedCritic& critic,
                          const std::vector<Estimator>& estimators,
-                         const std::vector<std::string>& oracle_names, long N, std::uint64_t seed) {
-  const FittedCritic critic = make_critic(world, choice, value, 0, 0);
-  const Constants constants = make_constants(world, choice, 0, 0);
+                         const std::vector<std::string>& oracle_names, long N, std::uint64_t seed,
+                         int batch = 32) {
+  const Constants constants = make_constants(world, choice, 2000, 0);
   std::vector<Rung> rungs;
   std::vector<Truth> truth;
   for (std::size_t i = 0; i < estimators.size(); ++i) {
     rungs.push_back({estimators[i], &choice.theta});
-    Estimator named = estimators[i];
-    named.name = oracle_names[i];
-    truth.push_back(ask_oracle(world, choice.policy, choice.theta, choice.theta, named, critic.table).truth);
+    const Estimator named = make_estimator(oracle_names[i]);
+    const auto answer = ask_oracle(world, choice.policy, choice.theta, choice.theta, named, critic, batch);
+    if (answer.truth.variance.empty()) throw Error(oracle_names[i] + ": " + answer.reason);
+    truth.push_back(answer.truth);
   }
   const Measured measured = measure(world, choice.policy, choice.theta, rungs, critic.critic, constants,
-                                    {.trajectories = N, .seed = seed});
+                                    {.trajectories = N, .seed = seed, .batch = batch});
   double components = 0;
   for (const auto& t : truth)
     components += static_cast<double>(
@@ -52,19 +53,28 @@ inline Deviation compare(const World& world, const PolicyChoice& choice, const s
         out.mean = part, out.worst_mean = rungs[e].estimator.name + " at " + std::to_string(j);
     }
     const auto q = quantities(measured, rungs, truth, static_cast<int>(e), 0);
-    const double part = std::abs(q[0].sampled.value - *q[0].exact) / q[0].sampled.se /
-                        limit(static_cast<double>(rungs.size()), 63);
+    const double off = std::abs(q[0].sampled.value - *q[0].exact);
+    const double part =
+        off < 1e-12 ? 0 : off / q[0].sampled.se / limit(static_cast<double>(rungs.size()), 63);
     if (!(part <= out.variance)) out.variance = part, out.worst_variance = rungs[e].estimator.name;
   }
   return out;
 }
 
+inline Deviation compare(const World& world, const PolicyChoice& choice, const std::string& value,
+                         const std::vector<Estimator>& estimators,
+                         const std::vector<std::string>& oracle_names, long N, std::uint64_t seed,
+                         int batch = 32) {
+  return compare(world, choice, make_critic(world, choice, value, 0, 0, world.A > 0), estimators,
+                 oracle_names, N, seed, batch);
+}
+
 inline Deviation compare(const std::string& env, const std::string& value,
-                         const std::vector<std::string>& names, long N, std::uint64_t seed) {
+                         const std::vector<std::string>& names, long N, std::uint64_t seed, int batch = 32) {
   const World world = make_world(env, {}, {});
   std::vector<Estimator> estimators;
   for (const auto& name : names) estimators.push_back(make_estimator(name));
-  return compare(world, make_policy(world, "reference"), value, estimators, names, N, seed);
+  return compare(world, make_policy(world, "reference"), value, estimators, names, N, seed, batch);
 }
 
 inline const std::vector<std::string>& zoo() {
@@ -82,6 +92,14 @@ inline const std::vector<std::string>& zoo() {
                                                  "ppo-clip:0.2",
                                                  "togo+undiscounted",
                                                  "gae:0.95+undiscounted"};
+  return names;
+}
+
+/// With the rest of those that have a recursion of moments.
+inline std::vector<std::string> whole_zoo() {
+  std::vector<std::string> names = zoo();
+  names.insert(names.end(), {"togo-linear", "togo-optimal", "vtrace:1:1", "vtrace:0.7:0.4", "q-value",
+                             "all-action", "all-action+undiscounted", "rloo:2", "rloo:5"});
   return names;
 }
 

@@ -147,6 +147,83 @@ TEST(Estimators, WeightsAreTheSumsOfTheirDefinitions) {
   }
 }
 
+TEST(Estimators, AllActionIsTheConditionalExpectationOfItsStep) {
+  // E[z_t Q(s_t, a_t) | s_t], by putting every action in place of the one taken.
+  const Fixture f;
+  const Array<double> pi = table_of(f.world, f.choice.policy, f.choice.theta);
+  const Array<double> g = f.per_trajectory(make_estimator("all-action"));
+  const Estimator q_value = make_estimator("q-value+undiscounted");
+  std::vector<Array<double>> each;  // [action], a row a step
+  std::vector<int> steps(static_cast<std::size_t>(f.batch.rows()) + 1);
+  std::iota(steps.begin(), steps.end(), 0);
+  for (int a = 0; a < 2; ++a) {
+    Trajectories other = f.batch;
+    std::fill(other.action.begin(), other.action.end(), a);
+    each.push_back(estimate({&q_value}, f.choice.policy, f.choice.theta, other, steps, f.constants).front());
+  }
+  for (int i = 0; i < f.batch.size(); ++i)
+    for (int j = 0; j < 10; ++j) {
+      double expected = 0;
+      for (int r = f.batch.begin(i); r < f.batch.end(i); ++r)
+        for (int a = 0; a < 2; ++a)
+          expected += std::pow(f.constants.gamma, r - f.batch.begin(i)) *
+                      pi(f.batch.state[static_cast<std::size_t>(r)], a) *
+                      each[static_cast<std::size_t>(a)](r, j);
+      EXPECT_NEAR(g(i, j), expected, 1e-12) << i << ", " << j;
+    }
+}
+
+TEST(Estimators, SurrogatesOfTheRatioAreTheScoreAtTheOldPolicy) {
+  const Fixture f;
+  Estimator score = make_estimator("gae:0.95"), weighted = score, clipped = make_estimator("ppo-clip:0.2");
+  weighted.surrogate = importance_weighted();
+  const Array<double> expected = f.per_trajectory(score);
+  for (const Estimator& e : {weighted, clipped}) {
+    const Array<double> g = f.per_trajectory(e);
+    for (std::size_t k = 0; k < g.size(); ++k) EXPECT_NEAR(g.data()[k], expected.data()[k], 1e-12);
+  }
+}
+
+TEST(Estimators, OfAGaussianPolicyIsTheDerivativeOfItsLogDensityTimesPsi) {
+  const World world = make_world("Pendulum-v1", {}, 6);
+  PolicyChoice choice = make_policy(world, "init:1");
+  choice.policy = {Mlp{.sizes = {3, 4, 1}}, Head::gaussian};
+  Rng rng(2, "pendulum-test");
+  choice.theta = initialise(choice.policy, rng, -0.3);
+  const Trajectories batch = world.sample(choice.policy, choice.theta, world.T, {3, "test", 0, 3});
+  Constants constants;
+  constants.gamma = 0.9;
+  const Estimator e = make_estimator("togo");
+  const Array<double> g = estimate({&e}, choice.policy, choice.theta, batch, batch.offset, constants).front();
+  const Array<double> psi = e.weights(batch, constants);
+  // sum_t psi_t log N(a_t; mean, sigma) with the mean of a 3-4-1 tanh network written out.
+  const auto objective = [&](const Parameters& theta, int i) {
+    double total = 0;
+    for (int r = batch.begin(i); r < batch.end(i); ++r) {
+      double mean = theta[3](0, 0);
+      for (int h = 0; h < 4; ++h) {
+        double hidden = theta[1](0, h);
+        for (int o = 0; o < 3; ++o) hidden += batch.observation(r, o) * theta[0](o, h);
+        mean += std::tanh(hidden) * theta[2](h, 0);
+      }
+      const double log_std = theta[4](0, 0), z = (batch.action_vector(r, 0) - mean) / std::exp(log_std);
+      total += psi(r, 0) * (-0.5 * z * z - log_std);
+    }
+    return total;
+  };
+  int j = 0;
+  for (std::size_t k = 0; k < choice.theta.size(); ++k)
+    for (std::size_t l = 0; l < choice.theta[k].size(); ++l, ++j)
+      for (int i = 0; i < batch.size(); ++i) {
+        const double h = 1e-5;
+        Parameters up = choice.theta, down = choice.theta;
+        up[k].data()[l] += h, down[k].data()[l] -= h;
+        const double difference = (objective(up, i) - objective(down, i)) / (2 * h);
+        EXPECT_NEAR(g(i, j), difference, 1e-5 * (1 + std::abs(difference))) << k << ", " << l;
+      }
+  EXPECT_EQ(j, 3 * 4 + 4 + 4 + 1 + 1);
+}
+
 TEST(Estimators, OneGroupIsTheSumOverTrajectories) {
   const Fixture f;
   for (const auto& name : all_names) {

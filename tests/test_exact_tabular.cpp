@@ -8,8 +8,10 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "algorithms/exact/bandit.h"
 #include "algorithms/exact/enumeration.h"
 #include "algorithms/exact/tabular.h"
+#include "experiments/worlds.h"
 
 namespace lowvar {
 namespace {
@@ -303,7 +305,25 @@ const std::vector<std::string> kEstimators{"reinforce",
                                            "nstep:2+undiscounted",
                                            "nstep:3+undiscounted",
                                            "gae:0.7+undiscounted",
-                                           "ppo-clip:0.1+undiscounted"};
+                                           "ppo-clip:0.1+undiscounted",
+                                           "togo-linear",
+                                           "togo-optimal",
+                                           "togo-optimal+undiscounted",
+                                           "q-value",
+                                           "q-value+undiscounted",
+                                           "all-action",
+                                           "all-action+undiscounted",
+                                           "vtrace:1:1",
+                                           "vtrace:0.7:0.4",
+                                           "vtrace:3:0.5+undiscounted"};
+
+/// An arbitrary critic of action values.
+Array<double> arbitrary_Q(const Mdp& mdp) {
+  Array<double> Q = zeros<double>(mdp.T * mdp.S, mdp.A);
+  Rng rng(7, "arbitrary-q");
+  for (double& q : values(Q)) q = rng.normal();
+  return Q;
+}
 
 constexpr int kCases = 40;
 constexpr double kTolerance = 1e-10;
@@ -312,8 +332,9 @@ TEST(ExactTabular, RecursionEqualsEnumeration) {
   for (int seed = 0; seed < kCases; ++seed) {
     const Case c = random_case(seed);
     for (const std::string& estimator : kEstimators) {
-      const Enumeration e = enumerate(estimator, c.mdp, c.pi, c.pi, c.values);
-      const ExactMoments m = exact_moments(estimator, c.mdp, c.pi, c.values);
+      const Array<double> Q = arbitrary_Q(c.mdp);
+      const Enumeration e = enumerate(estimator, c.mdp, c.pi, c.pi, c.values, 10'000'000, Q);
+      const ExactMoments m = exact_moments(estimator, c.mdp, c.pi, c.values, Q);
       if (norm(e.variance) < 1e-20) {
         EXPECT_LT(norm(m.variance), 1e-20) << estimator << ", seed " << seed;
         continue;
@@ -329,17 +350,84 @@ TEST(ExactTabular, RecursionEqualsEnumeration) {
   }
 }
 
+TEST(ExactTabular, LeaveOneOutEqualsTheSumOverAllGroups) {
+  int random_starts = 0;
+  for (int seed = 0; seed < kCases; ++seed) {
+    const Case c = random_case(seed);
+    for (const int N : {2, 3}) {
+      if (std::pow(count_trajectories(c.mdp, c.pi, 10'000), N) > 3e5) continue;
+      const std::string name = "rloo:" + std::to_string(N);
+      const ExactMoments closed = leave_one_out_moments(c.mdp, c.pi, N),
+                         all = enumerate_units(name, c.mdp, c.pi, c.values, N);
+      Enumeration e{all.mean, all.variance, {}, 0, 0};
+      if (norm(all.variance) > 1e-20) {
+        EXPECT_LT(distance(closed, e), kTolerance) << name << ", seed " << seed;
+      }
+      random_starts +=
+          std::count_if(c.mdp.start.begin(), c.mdp.start.end(), [](double p) { return p > 0; }) > 1;
+    }
+  }
+  EXPECT_GT(random_starts, 0);
+}
+
+TEST(ExactTabular, UnitsOfABanditHaveItsClosedForms) {
+  // The same groups by their sum over counts of payoffs, of algorithms/exact/bandit.h.
+  const std::vector<double> means{1, 0.7, 0};
+  const Bandit bandit = noisy_bandit(means, 0.5);
+  const World world = make_world("bandit:1,0.7,0:0.5", {}, {});
+  const PolicyChoice choice = make_policy(world, "init:3");
+  const Array<double> pi = table_of(world, choice.policy, choice.theta);
+  const std::vector<double> p(row(pi, 0).begin(), row(pi, 0).end());
+  const Array<double> none = zeros<double>(2, world.mdp->S);
+  for (const int N : {2, 3, 5}) {
+    const auto expect_same = [&](const ExactMoments& of_mdp, const ExactMoments& of_bandit,
+                                 const char* what) {
+      for (std::size_t i = 0; i < 3; ++i) {
+        EXPECT_NEAR(of_mdp.mean[i], of_bandit.mean[i], 1e-12) << what << N;
+        EXPECT_NEAR(of_mdp.variance[i], of_bandit.variance[i], 1e-12) << what << N;
+      }
+    };
+    const std::string n = std::to_string(N);
+    expect_same(exact_moments("rloo:" + n, *world.mdp, pi, none), rloo_moments(bandit, p, N), "rloo");
+    expect_same(enumerate_units("grpo:" + n, *world.mdp, pi, none, N),
+                group_moments(bandit, p, N, group_normalised_advantage(1, 1e-8)), "grpo");
+    // With one step and gamma 1 a group's standardised return is a batch's whitened return to go.
+    expect_same(enumerate_units("togo+whitened", *world.mdp, pi, none, N),
+                group_moments(bandit, p, N, group_normalised_advantage(1, 1e-8)), "togo+whitened");
+  }
+}
+
+TEST(ExactTabular, TheBaselineOfEachStateIsTheBestOfItsKind) {
+  // E[(z (Q - b))^2] is least at b(t, s) where a step's score is uncorrelated with all others: at horizon
+  // one.
+  for (int seed = 0; seed < 10; ++seed) {
+    Case c = random_case(seed);
+    c.mdp.T = 1;
+    const Array<double> none = zeros<double>(2, c.mdp.S);
+    const Array<double> b = per_state_baseline(c.mdp, c.pi);
+    const double best = trace(exact_moments("togo-optimal", c.mdp, c.pi, none));
+    for (const double shift : {-0.1, 0.1}) {
+      Array<double> other = none;
+      for (int s = 0; s < c.mdp.S; ++s) other(0, s) = b(0, s) + shift;
+      EXPECT_GE(trace(exact_moments("togo-value", c.mdp, c.pi, other)), best) << seed;
+    }
+  }
+}
+
 TEST(ExactTabular, UnbiasedEstimatorsHaveTheGradientAsMean) {
   for (int seed = 0; seed < kCases; ++seed) {
     const Case c = random_case(seed);
     const std::vector<double> gradient = policy_gradient(c.mdp, c.pi);
     const Array<double> V = state_values(c.mdp, c.pi);
-    for (const char* estimator : {"reinforce", "reinforce-mean", "reinforce-optimal",
-                                  "reinforce-per-parameter", "togo", "togo-time", "togo-value"})
+    for (const char* estimator :
+         {"reinforce", "reinforce-mean", "reinforce-optimal", "reinforce-per-parameter", "togo", "togo-time",
+          "togo-value", "togo-linear", "togo-optimal", "rloo:3"})
       EXPECT_LT(bias_norm(exact_moments(estimator, c.mdp, c.pi, c.values), gradient), 1e-13)
           << estimator << seed;
-    for (const char* estimator : {"td", "nstep:2", "gae:0.3", "ppo-clip:0.2"})
-      EXPECT_LT(bias_norm(exact_moments(estimator, c.mdp, c.pi, V), gradient), 1e-13) << estimator << seed;
+    const Array<double> Q = action_values(c.mdp, c.pi);
+    for (const char* estimator :
+         {"td", "nstep:2", "gae:0.3", "ppo-clip:0.2", "vtrace:1:0.5", "q-value", "all-action"})
+      EXPECT_LT(bias_norm(exact_moments(estimator, c.mdp, c.pi, V, Q), gradient), 1e-13) << estimator << seed;
   }
 }
 
@@ -503,7 +591,7 @@ TEST(ExactTabular, TerminalRowsAreZero) {
   for (int seed = 0; seed < kCases; ++seed) {
     const Case c = random_case(seed);
     for (const std::string& estimator : kEstimators) {
-      const ExactMoments m = exact_moments(estimator, c.mdp, c.pi, c.values);
+      const ExactMoments m = exact_moments(estimator, c.mdp, c.pi, c.values, arbitrary_Q(c.mdp));
       const std::vector<double> b_i = baseline_constants(c.mdp, c.pi).b_i;
       for (int s = 0; s < c.mdp.S; ++s)
         for (int a = 0; a < c.mdp.A && c.mdp.terminal[at(s)]; ++a) {
@@ -575,9 +663,15 @@ TEST(ExactTabular, BlocksOfParametersDoNotShowInTheResult) {
     std::ranges::copy(row(c.pi, s), row(pi, s + shift).begin());
     for (int t = 0; t <= c.mdp.T; ++t) values(t, s + shift) = c.values(t, s);
   }
+  const Array<double> Q = arbitrary_Q(c.mdp);
+  Array<double> moved_Q = zeros<double>(c.mdp.T * S, c.mdp.A);
+  for (int t = 0; t < c.mdp.T; ++t)
+    for (int s = 0; s < c.mdp.S; ++s)
+      std::ranges::copy(row(Q, t * c.mdp.S + s), row(moved_Q, t * S + s + shift).begin());
   for (const std::string& estimator : kEstimators) {
-    const ExactMoments m = exact_moments(estimator, c.mdp, c.pi, c.values);
-    const ExactMoments n = exact_moments(estimator, moved, pi, values);
+    if (estimator == "togo-linear") continue;  // a feature a state: the fit is another
+    const ExactMoments m = exact_moments(estimator, c.mdp, c.pi, c.values, Q);
+    const ExactMoments n = exact_moments(estimator, moved, pi, values, moved_Q);
     const auto tail = [&](const std::vector<double>& x) {
       return std::vector<double>(x.begin() + shift * c.mdp.A, x.end());
     };
@@ -620,7 +714,13 @@ TEST(OracleName, TakesNamesApart) {
                           "+undiscounted",
                           "togo+undiscounted+undiscounted",
                           "Togo",
-                          "reinforce-optimal:1"})
+                          "reinforce-optimal:1",
+                          "rloo:1",
+                          "rloo",
+                          "grpo:2+whitened",
+                          "vtrace:1",
+                          "vtrace:0:1",
+                          "all-action+whitened"})
     EXPECT_THROW(oracle_name(bad), Error) << bad;
 }
 

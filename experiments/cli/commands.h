@@ -31,7 +31,7 @@ std::uint64_t seed_option(const std::string& text);
 
 /// What `exact` and `variance` both select.
 struct Selection {
-  std::string env, estimators, policy = "reference", behaviour, value, gamma, horizon;
+  std::string env, estimators, policy = "reference", behaviour, value, gamma, horizon, batch = "32";
   void add_to(CLI::App& app);
 };
 
@@ -41,6 +41,7 @@ struct Selected {
   bool off_policy;
   std::string value;
   std::vector<Estimator> estimators;
+  int batch;  // trajectories in one, for estimators whose unit is a batch
 };
 Selected select(const Selection& selection);
 /// What was selected, with every default filled in, for the manifest.

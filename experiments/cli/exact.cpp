@@ -1,11 +1,12 @@
-// lowvar exact: J, the gradient, and the exact bias and variance of estimators, on a tabular world.
+// lowvar exact: J, the gradient, and the exact bias and variance of estimators, where the model
+// is known.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <numeric>
 
-#include "algorithms/exact/tabular.h"
 #include "experiments/cli/commands.h"
 
 namespace lowvar::cli {
@@ -13,19 +14,21 @@ namespace {
 
 int exact(const Selection& selection, bool as_json) {
   const Selected chosen = select(selection);
-  expect(chosen.world.mdp != nullptr, "exact needs a world whose model is known, and ", chosen.world.id,
+  expect(chosen.world.known(), "exact needs a world whose model is known, and ", chosen.world.id,
          " has none; measure it with variance");
   expect(chosen.value != "learned",
          "exact takes a critic that is given (exact, scaled:C, zero, file:F), not a learned one");
-  const FittedCritic critic = make_critic(chosen.world, chosen.behaviour, chosen.value, 0, 0);
-  const Array<double> pi = table_of(chosen.world, chosen.policy.policy, chosen.policy.theta);
+  const bool of_actions = std::any_of(chosen.estimators.begin(), chosen.estimators.end(),
+                                      [](const Estimator& e) { return e.needs_action_values; });
+  const FittedCritic critic = make_critic(chosen.world, chosen.behaviour, chosen.value, 0, 0, of_actions);
   Json out;
-  out["J"] = expected_return(*chosen.world.mdp, pi);
-  out["gradient"] = policy_gradient(*chosen.world.mdp, pi);
+  out["J"] = make_constants(chosen.world, chosen.policy, 0, 0).J;
+  out["gradient"] = Json::array();
   out["estimators"] = Json::object();
   for (const auto& e : chosen.estimators) {
     const auto answer = ask_oracle(chosen.world, chosen.policy.policy, chosen.policy.theta,
-                                   chosen.behaviour.theta, e, critic.table);
+                                   chosen.behaviour.theta, e, critic, chosen.batch);
+    out["gradient"] = answer.truth.gradient;
     Json& entry = out["estimators"][e.name];
     if (answer.truth.variance.empty()) {
       entry = {{"bias_norm", nullptr}, {"trace_cov", nullptr}, {"reason", answer.reason}};
@@ -55,7 +58,8 @@ int exact(const Selection& selection, bool as_json) {
 }  // namespace
 
 void add_exact(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("exact", "exact J, gradient, bias and variance on a tabular world");
+  auto* command =
+      app.add_subcommand("exact", "exact J, gradient, bias and variance where the model is known");
   auto selection = std::make_shared<Selection>();
   auto as_json = std::make_shared<bool>(false);
   selection->add_to(*command);

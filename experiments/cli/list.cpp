@@ -26,16 +26,27 @@ int list(const std::string& what) {
 int explain(const std::string& name) {
   const Estimator e = make_estimator(name);
   std::string needs;
-  if (e.needs_critic) needs += "a critic V (--value)";
+  if (e.needs_action_values)
+    needs += "a critic Q (--value)";
+  else if (e.needs_critic)
+    needs += "a critic V (--value)";
   if (e.needs_constants)
-    needs += std::string(needs.empty() ? "" : ", ") + "constants from the oracle or a pilot";
+    needs +=
+        std::string(needs.empty() ? "" : ", ") +
+        (e.needs_states ? "constants of each state from the oracle" : "constants from the oracle or a pilot");
+  if (e.needs_dynamics) needs += "dynamics that can be differentiated";
+  const std::string unit = e.unit == 0 ? "one batch (--batch)"
+                           : e.unit == 1
+                               ? "one trajectory"
+                               : fmt::format("one group of {} trajectories of the same start", e.unit);
   const std::string file = e.where.file_name();
   const std::size_t begin = file.rfind("algorithms/");
   fmt::print(
-      "{}\n  equation     {}\n  source       {}\n  needs        {}\n  off-policy   {}\n  independent  one "
-      "trajectory\n  code         {}:{}\n",
+      "{}\n  equation     {}\n  source       {}\n  needs        {}\n  biased       {}\n  off-policy   {}\n  "
+      "independent  {}\n  code         {}:{}\n",
       e.name, e.equation, e.source, needs.empty() ? "nothing" : needs,
-      e.off_policy ? "yes (--behaviour)" : "no", begin == std::string::npos ? file : file.substr(begin),
+      e.bias.empty() ? (e.needs_critic ? "only by its critic" : "no") : "yes: " + e.bias,
+      e.off_policy ? "yes (--behaviour)" : "no", unit, begin == std::string::npos ? file : file.substr(begin),
       e.where.line());
   return 0;
 }

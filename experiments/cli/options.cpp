@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -54,6 +55,8 @@ void Selection::add_to(CLI::App& app) {
                  "exact | scaled:C | zero | file:F | learned (default: exact where there is an oracle)");
   app.add_option("--gamma", gamma, "discount (default: the world's)");
   app.add_option("--horizon", horizon, "steps at most (default: the world's)");
+  app.add_option("--batch", batch, "trajectories in a batch, for estimators that look at one (+whitened)")
+      ->capture_default_str();
 }
 
 Selected select(const Selection& s) {
@@ -66,12 +69,21 @@ Selected select(const Selection& s) {
   out.policy = make_policy(out.world, s.policy);
   out.off_policy = !s.behaviour.empty();
   out.behaviour = make_policy(out.world, out.off_policy ? s.behaviour : s.policy);
-  out.value = s.value.empty() ? (out.world.mdp ? "exact" : "learned") : s.value;
+  out.value = s.value.empty() ? (out.world.known() ? "exact" : "learned") : s.value;
+  out.batch = static_cast<int>(count_option("--batch", s.batch, 2, 1'000'000));
   for (const auto& name : split(s.estimators)) {
     out.estimators.push_back(make_estimator(name));
     expect(!out.off_policy || out.estimators.back().off_policy, "estimator '", name,
-           "' has no importance weights, so --behaviour would bias it; only ppo-clip:EPS takes data of "
-           "another policy");
+           "' has no importance weights, so --behaviour would bias it; ppo-clip:EPS and vtrace:RHO:C "
+           "take data of another policy");
+    const Estimator& e = out.estimators.back();
+    expect(!e.needs_states || out.world.mdp, "estimator '", name, "' needs a baseline of each state, and ",
+           out.world.id, " has no states to tabulate");
+    expect(!e.needs_dynamics || out.world.lqg, "estimator '", name,
+           "' needs dynamics that can be differentiated, which here are those of single-integrator and "
+           "double-integrator");
+    expect(!e.needs_action_values || out.world.A > 0, "estimator '", name,
+           "' needs Q(s, a) for choices of action, and those of ", out.world.id, " are vectors");
   }
   return out;
 }
@@ -82,6 +94,9 @@ Json config_of(const Selection& s, const Selected& chosen) {
   config["behaviour"] = chosen.off_policy ? s.behaviour : s.policy;
   config["value"] = chosen.value;
   for (const auto& e : chosen.estimators) config["estimators"].push_back(e.name);
+  if (std::any_of(chosen.estimators.begin(), chosen.estimators.end(),
+                  [](const Estimator& e) { return e.unit == 0; }))
+    config["batch"] = chosen.batch;
   return config;
 }
 

@@ -49,19 +49,31 @@ int variance(const VarianceOptions& o) {
                                          [](const Estimator& e) { return e.needs_critic; });
   FittedCritic critic;
   if (critic_needed || chosen.value != "learned")
-    critic = make_critic(chosen.world, chosen.behaviour, chosen.value, pilot, seed);
+    critic = make_critic(chosen.world, chosen.behaviour, chosen.value, pilot, seed,
+                         std::any_of(chosen.estimators.begin(), chosen.estimators.end(),
+                                     [](const Estimator& e) { return e.needs_action_values; }));
   OutputDirectory directory(o.out, config);
   std::size_t d = 0;
   for (const auto& x : chosen.policy.theta) d += x.size();
   const auto E = static_cast<long>(chosen.estimators.size());
+  const MeasureOptions units{.batch = chosen.batch};
+  const int unit = units.unit(chosen.estimators.front());
+  for (const auto& e : chosen.estimators) {
+    expect(N % units.unit(e) == 0 && N >= 2 * units.unit(e), "estimator '", e.name, "' is of ", units.unit(e),
+           " trajectories at a time: --trajectories must be a multiple of that, at least twice, got ", N);
+    expect(o.export_gradients.empty() || units.unit(e) == unit,
+           "--export-gradients needs estimators of the same number of trajectories, and '", e.name,
+           "' is of ", units.unit(e), ", '", chosen.estimators.front().name, "' of ", unit);
+  }
   std::unique_ptr<NpyWriter> gradients;
   if (!o.export_gradients.empty())
-    gradients = std::make_unique<NpyWriter>(
-        o.export_gradients,
-        E == 1 ? std::vector<long>{N, static_cast<long>(d)} : std::vector<long>{E, N, static_cast<long>(d)});
+    gradients = std::make_unique<NpyWriter>(o.export_gradients,
+                                            E == 1 ? std::vector<long>{N / unit, static_cast<long>(d)}
+                                                   : std::vector<long>{E, N / unit, static_cast<long>(d)});
 
   Constants constants;
   constants.gamma = chosen.world.gamma;
+  constants.dynamics = chosen.world.lqg;
   if (std::any_of(chosen.estimators.begin(), chosen.estimators.end(),
                   [](const Estimator& e) { return e.needs_constants; }))
     constants = make_constants(chosen.world, chosen.behaviour, pilot, seed);
@@ -72,18 +84,20 @@ int variance(const VarianceOptions& o) {
   for (const auto& e : chosen.estimators) {
     rungs.push_back({e, &chosen.policy.theta});
     truth.push_back(
-        ask_oracle(chosen.world, chosen.policy.policy, chosen.policy.theta, acting, e, critic.table).truth);
+        ask_oracle(chosen.world, chosen.policy.policy, chosen.policy.theta, acting, e, critic, chosen.batch)
+            .truth);
   }
   Progress progress("variance " + chosen.world.id);
   MeasureOptions options{.trajectories = N,
                          .seed = seed,
                          .cosine_batch = cosine_batch,
+                         .batch = chosen.batch,
                          .relative_to = relative_to,
                          .until_rse = until_rse,
                          .progress = [&](long done, long total) { progress(done, total); }};
   if (gradients)
     options.each = [&](int rung, long first, const Array<double>& g) {
-      gradients->put((rung * N + first) * static_cast<long>(d), values(g));
+      gradients->put((rung * (N / unit) + first) * static_cast<long>(d), values(g));
     };
   const Measured measured =
       measure(chosen.world, chosen.policy.policy, acting, rungs, critic.critic, constants, options);
@@ -100,10 +114,15 @@ int variance(const VarianceOptions& o) {
     const std::string& name = rungs[e].estimator.name;
     double share = 0;
     for (const auto& q : quantities(measured, rungs, truth, static_cast<int>(e), relative_to)) {
-      const std::string unit =
-          q.name == "cosine" ? fmt::format("batch of {} trajectories", cosine_batch) : "trajectory";
+      const Estimator& estimator = rungs[e].estimator;
+      const bool counted = q.name == "env_steps" || q.name == "policy_rows" || q.name == "value_rows";
+      const std::string sample =
+          q.name == "cosine" ? fmt::format("batch of {} trajectories", options.cosine_batch_of(estimator))
+          : counted || measured.unit[e] == 1
+              ? "trajectory"
+              : fmt::format("{} of {} trajectories", estimator.unit ? "group" : "batch", measured.unit[e]);
       moments.add({o.selection.env, name, q.name, number(q.sampled.value), number(q.sampled.se),
-                   q.exact ? number(*q.exact) : "", unit, n});
+                   q.exact ? number(*q.exact) : "", sample, n});
       fmt::print("{:<26} {:<26} {:>14.6g} {:>10.2g} {:>14}\n", name, q.name, q.sampled.value, q.sampled.se,
                  q.exact ? fmt::format("{:.6g}", *q.exact) : "-");
       if (q.name == "largest_share") share = q.sampled.value;
