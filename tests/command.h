@@ -35,12 +35,13 @@ inline std::filesystem::path scratch(const std::string& name) {
   return path;
 }
 
-/// `environment` is put before the command, as in OMP_NUM_THREADS=1.
-inline Finished lowvar(const std::string& arguments, const std::string& environment = "") {
+/// Runs a program; `environment` is put before the command, as in OMP_NUM_THREADS=1.
+inline Finished start(const std::string& program, const std::string& arguments,
+                      const std::string& environment = "") {
   static int calls = 0;
   const auto err = std::filesystem::temp_directory_path() /
                    ("lowvar_stderr_" + std::to_string(::getpid()) + "_" + std::to_string(++calls));
-  const std::string command = environment + " " + LOWVAR_BINARY + " " + arguments + " 2>" + err.string();
+  const std::string command = environment + " " + program + " " + arguments + " 2>" + err.string();
   FILE* pipe = ::popen(command.c_str(), "r");
   std::string out;
   std::array<char, 4096> buffer;
@@ -49,6 +50,9 @@ inline Finished lowvar(const std::string& arguments, const std::string& environm
   const std::string said = contents(err);
   std::filesystem::remove(err);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), out, said};
+}
+inline Finished lowvar(const std::string& arguments, const std::string& environment = "") {
+  return start(LOWVAR_BINARY, arguments, environment);
 }
 
 /// Every file of a directory but machine.json, which alone may differ between runs.
