@@ -78,6 +78,18 @@ TrainOptions a2c(const World& world) {
   return o;
 }
 
+TrainOptions a3c(const World& world) {
+  auto o = std::get<OnPolicyOptions>(a2c(world));
+  o.estimator = "gae:1+undiscounted";
+  o.critic_lambda = 1;
+  o.workers = 2;
+  o.envs = 4;
+  o.update = "rmsprop";
+  o.adam_epsilon = 1e-5;
+  o.anneal = true;
+  return o;
+}
+
 OnPolicyOptions natural(const World& world) {
   OnPolicyOptions o = on_policy(world);
   o.estimator = "gae:0.95+undiscounted";
@@ -134,6 +146,12 @@ TrainOptions ppo_kl(const World& world) {
 
 TrainOptions ddpg(const World& world) {
   DdpgOptions o;
+  o.gamma = world.gamma;
+  return o;
+}
+
+TrainOptions apg(const World& world) {
+  AnalyticOptions o;
   o.gamma = world.gamma;
   return o;
 }
@@ -211,12 +229,15 @@ Json arrays_as_json(const std::vector<std::string>& names, const Parameters& arr
 Json model_as_json(const Model& model) {
   if (const auto* table = std::get_if<Table>(&model))
     return {{"states", table->S}, {"outputs", table->outputs}};
+  if (const auto* linear = std::get_if<Linear>(&model))
+    return {{"inputs", linear->inputs}, {"outputs", linear->outputs}};
   const auto& mlp = std::get<Mlp>(model);
   return {{"sizes", mlp.sizes}, {"activation", mlp.activation == Activation::tanh ? "tanh" : "relu"}};
 }
 
 Model model_from(const Json& json) {
   if (json.contains("states")) return Table{json.at("states"), json.at("outputs")};
+  if (json.contains("inputs")) return Linear{json.at("inputs"), json.at("outputs")};
   Mlp mlp{.sizes = json.at("sizes")};
   mlp.activation = json.at("activation") == "relu" ? Activation::relu : Activation::tanh;
   return mlp;
@@ -242,12 +263,15 @@ const std::vector<AlgorithmEntry>& algorithms() {
       {"q-actor-critic", "actor-critic that weighs scores with a learnt Q(s, a)",
        "Sutton et al. 2000; Konda & Tsitsiklis 2000", q_actor_critic},
       {"a2c", "advantage actor-critic, synchronous", "Mnih et al. 2016; Schulman et al. 2016", a2c},
+      {"a3c", "asynchronous advantage actor-critic", "Mnih et al. 2016, algorithm S3", a3c},
       {"npg", "natural policy gradient of a fixed KL step", "Kakade 2001", npg},
       {"trpo", "trust region policy optimisation", "Schulman et al. 2015", trpo},
       {"ppo", "proximal policy optimisation, clipped", "Schulman et al. 2017, eq. 7", ppo},
       {"ppo-kl", "proximal policy optimisation with an adaptive KL penalty", "Schulman et al. 2017, eq. 8",
        ppo_kl},
       {"ddpg", "deep deterministic policy gradient", "Silver et al. 2014; Lillicrap et al. 2016", ddpg},
+      {"apg", "analytic policy gradient: ascent through the dynamics",
+       "Heess et al. 2015; Wiedemann et al. 2023", apg},
   };
   return all;
 }

@@ -8,12 +8,13 @@
 #include <variant>
 #include <vector>
 
+#include "algorithms/train/analytic.h"
 #include "algorithms/train/ddpg.h"
 #include "algorithms/train/on_policy.h"
 
 namespace lowvar {
 
-using TrainOptions = std::variant<OnPolicyOptions, DdpgOptions>;
+using TrainOptions = std::variant<OnPolicyOptions, DdpgOptions, AnalyticOptions>;
 
 /// A line of the list of algorithms: its options in a world, before anyone changes them. Throws Error where
 /// it does not apply to that world.

@@ -153,7 +153,7 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
   std::mutex mutex;
   Progress progress(plan.algorithm + " " + plan.world.id);
 
-  parallel_for(static_cast<int>(n), [&](int i) {
+  const auto learn = [&](int i) {
     const auto k = static_cast<std::size_t>(i);
     Diary& diary = diaries[k];
     SeedResult& result = results[k];
@@ -186,7 +186,13 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
     const auto returns = evaluate(plan.world, result.learned.policy, result.learned.theta,
                                   plan.evaluation_episodes, result.seed);
     result.eval_return = std::accumulate(returns.begin(), returns.end(), 0.0) / plan.evaluation_episodes;
-  });
+  };
+  const auto* on_policy = std::get_if<OnPolicyOptions>(&plan.options);
+  if (on_policy && on_policy->workers > 1) {  // these fill the machine themselves
+    for (std::size_t i = 0; i < n; ++i) learn(static_cast<int>(i));
+  } else {
+    parallel_for(static_cast<int>(n), learn);
+  }
 
   Csv progress_csv({"seed", "update", "step", "episodes", "return", "entropy", "kl", "clip_fraction",
                     "explained_variance", "value_loss", "gradient_norm", "gradient_snr", "learning_rate"});

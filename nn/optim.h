@@ -35,6 +35,22 @@ struct AdamState {
   std::vector<Array<T>> m, v;  // running means of g and g^2; empty before the first step
 };
 
+/// theta -= learning_rate g / (sqrt(v) + epsilon), v the running mean of g^2 with decay 0.99, from 0
+/// (Tieleman & Hinton 2012). Uses `v` of the state.
+template <class T>
+void rmsprop_step(std::span<Array<T>> theta, std::span<const Array<T>> g, AdamState<T>& state,
+                  double learning_rate, double epsilon) {
+  if (state.t++ == 0)
+    for (const auto& x : theta) state.v.push_back(zeros_like(x));
+  for (std::size_t i = 0; i < theta.size(); ++i)
+    for (std::size_t j = 0; j < theta[i].size(); ++j) {
+      const T e = g[i].data()[j];
+      T& v = state.v[i].data()[j];
+      v = T(0.99) * v + T(0.01) * e * e;
+      theta[i].data()[j] -= static_cast<T>(learning_rate) * e / (std::sqrt(v) + static_cast<T>(epsilon));
+    }
+}
+
 /// One step of Adam (Kingma & Ba 2015, algorithm 1).
 template <class T>
 void adam_step(std::span<Array<T>> theta, std::span<const Array<T>> g, AdamState<T>& state,

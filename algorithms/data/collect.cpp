@@ -6,13 +6,14 @@ std::vector<int> state_numbers(const Array<float>& observation) {
   return {observation.begin(), observation.end()};
 }
 
-Collector::Collector(const World& world, int n, std::uint64_t seed)
+Collector::Collector(const World& world, int n, std::uint64_t seed, const std::string& suffix)
     : tabular_(world.mdp != nullptr),
       m_(world.m),
-      environments_(world.stepper(n, world.T, seed, "train")),
+      environments_(world.stepper(n, world.T, seed, "train" + suffix)),
       total_(static_cast<std::size_t>(n)),
       length_(static_cast<std::size_t>(n)) {
-  for (int i = 0; i < n; ++i) rng_.emplace_back(seed, "train-actions", static_cast<std::uint32_t>(i));
+  for (int i = 0; i < n; ++i)
+    rng_.emplace_back(seed, "train-actions" + suffix, static_cast<std::uint32_t>(i));
 }
 
 template <class T>

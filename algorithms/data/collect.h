@@ -6,10 +6,10 @@
 namespace lowvar {
 
 /// n environments under a changing policy. Their resets and noise are of stream "train", their actions of
-/// stream "train-actions": pure functions of (seed, environment, step).
+/// stream "train-actions", each with `suffix` behind it: pure functions of (seed, environment, step).
 class Collector {
  public:
-  Collector(const World& world, int n, std::uint64_t seed);
+  Collector(const World& world, int n, std::uint64_t seed, const std::string& suffix = "");
 
   /// The next `steps` steps of each environment, environment by environment, cut where episodes end.
   /// `policy` acts at theta; T is float or double.

@@ -1,7 +1,11 @@
 #include "algorithms/train/on_policy.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <exception>
+#include <memory>
+#include <mutex>
 #include <numeric>
 
 #include "algorithms/data/returns.h"
@@ -74,11 +78,43 @@ struct Part {
   double entropy = 0, clipped = 0, value_loss = 0;
 };
 
+/// Parameters that asynchronous workers share, with the running mean of g^2 of a shared RMSProp (Mnih et al.
+/// 2016, section 4). Each number is read and written whole; numbers are not written together.
+template <class T>
+struct Shared {
+  Arrays<T> x, square;
+  std::atomic<long> step{0}, update{0};
+  std::mutex watcher;  // who tells holds it
+
+  explicit Shared(Arrays<T> start) : x(std::move(start)) {
+    for (const auto& each : x) square.push_back(zeros_like(each));
+  }
+
+  void load(Arrays<T>& to) {
+    for (std::size_t i = 0; i < x.size(); ++i)
+      for (std::size_t j = 0; j < x[i].size(); ++j)
+        to[i].data()[j] = std::atomic_ref<T>(x[i].data()[j]).load(std::memory_order_relaxed);
+  }
+
+  void rmsprop(const Arrays<T>& g, std::size_t first, std::size_t last, double rate, double epsilon) {
+    for (std::size_t i = first; i < last; ++i)
+      for (std::size_t j = 0; j < x[i].size(); ++j) {
+        const std::atomic_ref<T> at(x[i].data()[j]), running(square[i].data()[j]);
+        const T e = g[i].data()[j];
+        const T mean = T(0.99) * running.load(std::memory_order_relaxed) + T(0.01) * e * e;
+        running.store(mean, std::memory_order_relaxed);
+        at.store(at.load(std::memory_order_relaxed) -
+                     static_cast<T>(rate) * e / (std::sqrt(mean) + static_cast<T>(epsilon)),
+                 std::memory_order_relaxed);
+      }
+  }
+};
+
 template <class T>
 class Trainer {
  public:
   Trainer(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
-          const Watcher& watcher)
+          const Watcher& watcher, int worker = 0)
       : world_(world),
         o_(options),
         steps_(steps),
@@ -93,12 +129,12 @@ class Trainer {
     if (policy_.head == Head::gaussian) theta.push_back(full<double>(1, outputs, o_.log_std));
     policy_arrays_ = theta.size();
     if (o_.critic != "none") {
-      critic_ = model_of(action_values() ? world.A : 1, 1.0);
+      critic_ = model_of(action_values() ? world.A : 1, 1.0, true);
       Rng of_critic(seed, "critic-init");
       for (auto& each : initialised(*critic_, of_critic)) theta.push_back(std::move(each));
     }
     parameters_ = converted<T>(std::span<const Array<double>>(theta));
-    if (!o_.episodes) collector_.emplace(world, o_.envs, seed);
+    if (!o_.episodes) collector_.emplace(world, o_.envs, seed, worker ? join("-", worker) : "");
     kl_coefficient_ = o_.kl_coefficient;
   }
 
@@ -128,6 +164,39 @@ class Trainer {
     return learned();
   }
 
+  const Arrays<T>& parameters() const { return parameters_; }
+  /// What the shared parameters hold.
+  Learned now(Shared<T>& shared) {
+    shared.load(parameters_);
+    return learned();
+  }
+
+  /// The loop of one worker among several: until all of them together have taken the steps.
+  void run_on(Shared<T>& shared) {
+    shared_ = &shared;
+    const long per_update = static_cast<long>(o_.envs) * o_.rollout;
+    while ((step_ = shared.step.fetch_add(per_update)) + per_update <= steps_) {
+      update_ = shared.update.fetch_add(1);
+      shared.load(parameters_);
+      UpdateReport report;
+      Trajectories batch;
+      {
+        batch = (*collector_)(policy_, theta(), o_.rollout);
+        const std::lock_guard lock(shared.watcher);
+        if (watcher_.wants && watcher_.wants(update_)) watcher_.snapshot(update_, step_, learned());
+        watcher_.saw(collector_->episodes());
+      }
+      weigh(batch, report);
+      const double done = static_cast<double>(step_) / static_cast<double>(steps_);
+      report.learning_rate = rate_ = o_.anneal ? o_.learning_rate * (1 - done) : o_.learning_rate;
+      report.update = update_;
+      report.step = step_ + per_update;
+      gradient_updates(batch, report);
+      const std::lock_guard lock(shared.watcher);
+      watcher_.saw(report);
+    }
+  }
+
  private:
   /// The critic learns in the policy's minibatches.
   bool joint() const { return critic_ && o_.critic_epochs == 0; }
@@ -139,8 +208,9 @@ class Trainer {
     return std::span<const Array<T>>(parameters_).subspan(policy_arrays_);
   }
 
-  Model model_of(int outputs, double gain) const {
+  Model model_of(int outputs, double gain, bool of_critic = false) const {
     if (world_.mdp) return Table{world_.mdp->S, outputs};
+    if (world_.lqg && !of_critic) return Linear{world_.observation, outputs};
     Mlp mlp{.sizes = {},
             .activation = o_.activation == "relu" ? Activation::relu : Activation::tanh,
             .output_gain = gain};
@@ -462,13 +532,20 @@ class Trainer {
                           double rate) {
       if (o_.update == "sgd")
         sgd_step(x, along, rate);
+      else if (o_.update == "rmsprop")
+        rmsprop_step(x, along, state, rate, o_.adam_epsilon);
       else
         adam_step(x, along, state, {.learning_rate = rate, .epsilon = o_.adam_epsilon});
     };
-    const std::span<Array<T>> x(parameters_);
-    const std::span<const Array<T>> along(g);
     const double critic_rate =
         o_.critic_learning_rate > 0 ? o_.critic_learning_rate * rate_ / o_.learning_rate : rate_;
+    if (shared_) {
+      shared_->rmsprop(g, 0, policy_arrays_, rate_, o_.adam_epsilon);
+      shared_->rmsprop(g, policy_arrays_, g.size(), critic_rate, o_.adam_epsilon);
+      return;
+    }
+    const std::span<Array<T>> x(parameters_);
+    const std::span<const Array<T>> along(g);
     if (of_policy) step(x.first(policy_arrays_), along.first(policy_arrays_), policy_adam_, rate_);
     if (of_critic) step(x.subspan(policy_arrays_), along.subspan(policy_arrays_), critic_adam_, critic_rate);
   }
@@ -670,7 +747,28 @@ class Trainer {
   double kl_coefficient_ = 0, rate_ = 0;
   long update_ = 0, step_ = 0, episodes_ = 0;
   std::vector<double> psi_, target_;  // of each row of the batch
+  Shared<T>* shared_ = nullptr;
 };
+
+Learned run_workers(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
+                    const Watcher& watcher) {
+  std::vector<std::unique_ptr<Trainer<float>>> workers;
+  for (int k = 0; k < options.workers; ++k)
+    workers.push_back(std::make_unique<Trainer<float>>(world, options, steps, seed, watcher, k));
+  Shared<float> shared(workers.front()->parameters());
+  std::exception_ptr error;
+#pragma omp parallel for num_threads(options.workers) schedule(static, 1)
+  for (int k = 0; k < options.workers; ++k) {
+    try {
+      workers[static_cast<std::size_t>(k)]->run_on(shared);
+    } catch (...) {
+#pragma omp critical(lowvar_workers)
+      error = std::current_exception();
+    }
+  }
+  if (error) std::rethrow_exception(error);
+  return workers.front()->now(shared);
+}
 
 }  // namespace
 
@@ -702,7 +800,7 @@ void check(const OnPolicyOptions& o, const World& world) {
   one_of("surrogate", o.surrogate, {"own", "ratio"});
   one_of("advantages", o.advantages, {"raw", "standardised"});
   one_of("reduce", o.reduce, {"row", "trajectory"});
-  one_of("update", o.update, {"adam", "sgd", "natural", "trust-region"});
+  one_of("update", o.update, {"adam", "sgd", "rmsprop", "natural", "trust-region"});
   one_of("critic", o.critic, {"none", "value", "action-value"});
   one_of("critic_loss", o.critic_loss, {"mse", "huber"});
   at_least_one({{"envs", o.envs},
@@ -736,6 +834,14 @@ void check(const OnPolicyOptions& o, const World& world) {
          "' subtracts constants of an oracle or a pilot, and training has neither");
   expect(o.critic_epochs > 0 || o.critic == "none" || (o.update != "natural" && o.update != "trust-region"),
          "critic_epochs must be at least 1 where the update is ", o.update);
+  expect(o.workers >= 0 && o.workers <= 256, "workers must be from 0 to 256, got ", o.workers);
+  expect(o.workers == 0 || (o.update == "rmsprop" && o.precision == "float" && !o.episodes &&
+                            !o.max_episodes && o.kl_coefficient == 0),
+         "workers share a float RMSProp: update must be rmsprop, precision float, and episodes, max_episodes "
+         "and "
+         "kl_coefficient 0");
+  expect(!e.objective && !e.all_actions, "estimator '", o.estimator,
+         "' weighs no scores of what was done; training needs one that does");
   expect(e.weightings == 1, "estimator '", o.estimator,
          "' has a weight for each parameter; training takes one");
   expect(!e.needs_critic || o.critic != "none", "estimator '", o.estimator,
@@ -747,6 +853,7 @@ void check(const OnPolicyOptions& o, const World& world) {
 Learned train(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
               const Watcher& watcher) {
   check(options, world);
+  if (options.workers > 0) return run_workers(world, options, steps, seed, watcher);
   if (options.precision == "double") return Trainer<double>(world, options, steps, seed, watcher).run();
   return Trainer<float>(world, options, steps, seed, watcher).run();
 }

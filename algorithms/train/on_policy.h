@@ -41,7 +41,7 @@ struct OnPolicyOptions {
   double kl_stop = 0;         // if not 0, an update ends when the mean KL exceeds it
 
   // The update.
-  std::string update = "adam";  // or sgd, natural, trust-region
+  std::string update = "adam";  // or sgd, rmsprop, natural, trust-region
   int epochs = 1;
   int minibatches = 1;
   double learning_rate = 3e-4;
@@ -51,6 +51,8 @@ struct OnPolicyOptions {
   double kl_step = 0.01;         // natural and trust-region: mean KL of the step
   int cg_iterations = 10;
   double cg_damping = 0.1;
+
+  int workers = 0;  // if not 0, so many threads run this loop at once, asynchronously, on shared parameters
 
   // The critic.
   std::string critic = "value";     // or none, action-value
@@ -74,7 +76,7 @@ struct OnPolicyOptions {
     f("update", update), f("epochs", epochs), f("minibatches", minibatches);
     f("learning_rate", learning_rate), f("anneal", anneal), f("adam_epsilon", adam_epsilon);
     f("max_gradient_norm", max_gradient_norm), f("kl_step", kl_step), f("cg_iterations", cg_iterations);
-    f("cg_damping", cg_damping);
+    f("cg_damping", cg_damping), f("workers", workers);
     f("critic", critic), f("critic_lambda", critic_lambda), f("critic_loss", critic_loss);
     f("critic_coefficient", critic_coefficient), f("value_clip", value_clip);
     f("critic_learning_rate", critic_learning_rate), f("critic_epochs", critic_epochs);
@@ -86,7 +88,9 @@ struct OnPolicyOptions {
 void check(const OnPolicyOptions& options, const World& world);
 
 /// Learns for `steps` environment steps: the last update is of the last whole batch. Every random number is a
-/// function of the seed.
+/// function of the seed. With several workers (A3C, Mnih et al. 2016, algorithm S3) it is so for each worker,
+/// but what they write to the shared parameters depends on timing; one worker is as good as none, and has the
+/// same bits each time.
 Learned train(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
               const Watcher& watcher);
 

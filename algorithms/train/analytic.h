@@ -1,0 +1,32 @@
+// Analytic policy gradients: ascent along the pathwise derivative of the return, where dynamics can be
+// differentiated (Heess et al. 2015, SVG(inf); Wiedemann et al. 2023, APG).
+#pragma once
+
+#include <string>
+
+#include "algorithms/train/training.h"
+
+namespace lowvar {
+
+struct AnalyticOptions {
+  double gamma = 0.99;
+  int trajectories = 32;  // of an update
+  double log_std = -2;    // of the Gaussian policy at the start
+  double learning_rate = 0.05;
+  bool anneal = true;  // the learning rate falls linearly to 0
+
+  template <class F>
+  void visit(F&& f) {
+    f("gamma", gamma), f("trajectories", trajectories), f("log_std", log_std);
+    f("learning_rate", learning_rate), f("anneal", anneal);
+  }
+};
+
+/// Throws Error naming the first option that is wrong.
+void check(const AnalyticOptions& options, const World& world);
+
+/// Learns for `steps` environment steps, by Adam along the estimator `pathwise`.
+Learned train(const World& world, const AnalyticOptions& options, long steps, std::uint64_t seed,
+              const Watcher& watcher);
+
+}  // namespace lowvar
