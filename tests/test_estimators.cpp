@@ -21,6 +21,11 @@ const std::vector<std::string> all_names = {"reinforce",
                                             "togo-time",
                                             "togo-value",
                                             "q-value",
+                                            "all-action",
+                                            "togo-linear",
+                                            "togo-optimal",
+                                            "rloo:5",
+                                            "grpo:5",
                                             "td",
                                             "nstep:1",
                                             "nstep:3",
@@ -77,6 +82,12 @@ std::vector<double> standardised(std::vector<double> x) {
 /// Psi of every step of the batch by its plain definition, without gamma^t.
 std::vector<double> defined_weights(const Fixture& f, const std::string& base) {
   const double gamma = f.constants.gamma;
+  std::vector<double> returns;
+  for (int i = 0; i < f.batch.size(); ++i) {
+    returns.push_back(0);
+    for (int t = 0; t < f.batch.length(i); ++t)
+      returns.back() += std::pow(gamma, t) * f.batch.rewards(i)[static_cast<std::size_t>(t)];
+  }
   std::vector<double> out;
   for (int i = 0; i < f.batch.size(); ++i) {
     const int n = f.batch.length(i), b = f.batch.begin(i);
@@ -103,6 +114,18 @@ std::vector<double> defined_weights(const Fixture& f, const std::string& base) {
       if (base == "togo-normalised") psi = normalised[static_cast<std::size_t>(t)];
       if (base == "togo-time") psi = G_t - f.constants.mean_return_to_go[static_cast<std::size_t>(t)];
       if (base == "togo-value") psi = G_t - v(t);
+      const int s = f.batch.state[static_cast<std::size_t>(b + t)];
+      if (base == "togo-optimal") psi = G_t - f.constants.per_state(t, s);
+      if (base == "togo-linear") {
+        psi = G_t - f.constants.linear[static_cast<std::size_t>(s)];
+        for (std::size_t k = 0; k < 3; ++k) psi -= f.constants.linear[5 + k] * std::pow(t / 100.0, k + 1);
+      }
+      if (base == "rloo:5" || base == "grpo:5") {
+        const auto first = returns.begin() + i / 5 * 5;
+        const double sum = std::accumulate(first, first + 5, 0.0);
+        psi = base == "rloo:5" ? R - (sum - R) / 4
+                               : standardised({first, first + 5})[static_cast<std::size_t>(i % 5)];
+      }
       if (base == "q-value")
         psi = f.batch.action_values(b + t, f.batch.action[static_cast<std::size_t>(b + t)]);
       if (base == "td" || base == "gae:0" || base == "nstep:1") psi = delta(t);
@@ -125,7 +148,9 @@ TEST(Estimators, WeightsAreTheSumsOfTheirDefinitions) {
   const Fixture f;
   for (const auto& name : all_names) {
     const Array<double> g = f.per_trajectory(make_estimator(name));
+    if (name == "all-action") continue;  // weighs every action: a test of its own is below
     const std::string base = name.substr(0, name.find('+'));
+    const bool whole = base.starts_with("reinforce") || base == "rloo:5" || base == "grpo:5";
     const auto has = [&](const char* suffix) { return name.find(suffix) != std::string::npos; };
     std::vector<double> psi = defined_weights(f, base);
     if (has("+whitened")) psi = standardised(psi);
@@ -136,7 +161,7 @@ TEST(Estimators, WeightsAreTheSumsOfTheirDefinitions) {
         R += std::pow(f.constants.gamma, t) * f.batch.rewards(i)[static_cast<std::size_t>(t)];
       for (int t = 0; t < f.batch.length(i); ++t) {
         double weight = psi[static_cast<std::size_t>(f.batch.begin(i) + t)];
-        if (!base.starts_with("reinforce") && !has("+undiscounted")) weight *= std::pow(f.constants.gamma, t);
+        if (!whole && !has("+undiscounted")) weight *= std::pow(f.constants.gamma, t);
         const auto z = score(f, f.batch.begin(i) + t);
         for (std::size_t j = 0; j < z.size(); ++j)
           expected[j] += (base == "reinforce-per-parameter" ? R - f.constants.b_i[j] : weight) * z[j];
@@ -339,6 +364,13 @@ TEST(Estimators, NamesThatAreRefused) {
                            "vtrace:1:-1",
                            "vtrace:1:1:1",
                            "reinforce+whitened",
+                           "all-action+whitened",
+                           "rloo",
+                           "rloo:1",
+                           "rloo:4+undiscounted",
+                           "grpo:2.5",
+                           "grpo:4+whitened",
+                           "pathwise+undiscounted",
                            "togo+whitened+whitened",
                            "+undiscounted"})
     EXPECT_THROW(make_estimator(name), Error) << "'" << name << "'";

@@ -197,13 +197,64 @@ TEST(Measure, UntilRseStopsWhereItShould) {
               quantities(straight, rungs, {{}}, 0, 0)[0].sampled.value, 1e-12);
 }
 
+TEST(Measure, PilotConstantsApproachTheExactOnes) {
+  World world = make_world("chain", {}, {});
+  const PolicyChoice choice = make_policy(world, "reference");
+  const Constants exact = make_constants(world, choice, 0, 0),
+                  pilot = pilot_constants(world, choice.policy, choice.theta, 20'000, 1);
+  EXPECT_NEAR(pilot.J, exact.J, 0.02);
+  EXPECT_NEAR(pilot.b_star, exact.b_star, 0.05);
+  // Of the linear fit what it says where trajectories are: tau and its powers are nearly the same numbers.
+  const Trajectories batch = world.sample(choice.policy, choice.theta, world.T, {3, "test", 0, 5});
+  for (int i = 0; i < batch.size(); ++i)
+    for (int t = 0; t < std::min(8, batch.length(i)); ++t) {
+      const auto phi = linear_features(batch, batch.begin(i) + t, t, 5);
+      EXPECT_NEAR(std::inner_product(phi.begin(), phi.end(), pilot.linear.begin(), 0.0),
+                  std::inner_product(phi.begin(), phi.end(), exact.linear.begin(), 0.0), 0.03)
+          << i << ", " << t;
+    }
+}
+
+TEST(Measure, UnitsOfSeveralTrajectoriesAreComparedOverEqualNumbersOfThem) {
+  // The mean of a pair's togo has half the variance: as an estimator of pairs it is the same at equal cost.
+  const World world = make_world("chain", {}, {});
+  const PolicyChoice choice = make_policy(world, "reference");
+  Constants constants;
+  constants.gamma = world.gamma;
+  Estimator pairs = make_estimator("togo");
+  pairs.unit = 2;
+  pairs.name = "togo of pairs";
+  const std::vector<Rung> rungs{{make_estimator("togo"), &choice.theta}, {pairs, &choice.theta}};
+  const Measured m = measure(world, choice.policy, choice.theta, rungs, nullptr, constants,
+                             {.trajectories = 40'000, .seed = 9});
+  EXPECT_EQ(m.unit, (std::vector<int>{1, 2}));
+  const auto one = quantities(m, rungs, {{}, {}}, 0, 0), two = quantities(m, rungs, {{}, {}}, 1, 0);
+  const auto find = [](const std::vector<Quantity>& all, std::string_view name) {
+    return std::find_if(all.begin(), all.end(), [&](const Quantity& q) { return q.name == name; })->sampled;
+  };
+  const auto expect_near = [](Estimate x, double expected) {
+    EXPECT_NEAR(x.value, expected, limit(4, 63) * x.se);
+  };
+  const double trace = find(one, "trace_cov").value;
+  EXPECT_NEAR(find(two, "trace_cov").value, trace / 2, 0.1 * trace / 2);
+  expect_near(find(two, "ratio:togo"), 1);
+  // Both saw trajectories 0, 1, ... of the stream, in groups of one start, which the chain has but one of.
+  EXPECT_NEAR(find(two, "difference:togo").value, 0, 0.02);
+  EXPECT_THROW(measure(world, choice.policy, choice.theta, rungs, nullptr, constants, {.trajectories = 101}),
+               Error);
+}
+
 TEST(Measure, LearnedTableCriticApproachesTheExactOne) {
   const World world = make_world("chain", {}, {});
   const PolicyChoice choice = make_policy(world, "reference");
-  const auto learned = make_critic(world, choice, "learned", 20'000, 1).table,
-             exact = make_critic(world, choice, "exact", 0, 0).table;
-  EXPECT_NEAR((*learned)(0, 0), (*exact)(0, 0), 0.02);
-  EXPECT_NEAR((*learned)(3, 2), (*exact)(3, 2), 0.05);
+  const FittedCritic learned = make_critic(world, choice, "learned", 20'000, 1, true),
+                     exact = make_critic(world, choice, "exact", 0, 0, true);
+  EXPECT_NEAR((*learned.table)(0, 0), (*exact.table)(0, 0), 0.02);
+  EXPECT_NEAR((*learned.table)(3, 2), (*exact.table)(3, 2), 0.05);
+  for (const int a : {0, 1}) {
+    EXPECT_NEAR(learned.action_table(0, a), exact.action_table(0, a), 0.02) << a;
+    EXPECT_NEAR(learned.action_table(3 * 5 + 2, a), exact.action_table(3 * 5 + 2, a), 0.1) << a;
+  }
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ Estimator reward_to_go_time() {
 
 Estimator reward_to_go_linear() {
   return {.equation = "g = sum_t gamma^t z_t (G_t - w'phi_t),  w the least-squares fit of G_t on phi_t",
-          .source = "Duan et al. 2016, section 5 (linear baseline); phi_t at linear_features",
+          .source = "Duan et al. 2016 (linear feature baseline); phi_t at linear_features",
           .needs_constants = true,
           .weights = [](const Trajectories& b, const Constants& c) {
             const int states = b.state.empty() ? 0 : static_cast<int>(c.linear.size()) - 3;
@@ -146,7 +146,7 @@ Estimator reward_to_go_linear() {
 
 Estimator reward_to_go_optimal() {
   return {.equation = "g = sum_t gamma^t z_t (G_t - b_t(s_t)),  b_t(s) = E[|z_t|^2 Q_t | s] / E[|z_t|^2 | s]",
-          .source = "Greensmith, Bartlett & Baxter 2004, theorem 8",
+          .source = "Greensmith, Bartlett & Baxter 2004, section 4",
           .needs_constants = true,
           .needs_states = true,
           .weights = [](const Trajectories& b, const Constants& c) {
@@ -175,7 +175,7 @@ Array<double> of_group_returns(const Trajectories& batch, const Constants& c, in
 Estimator leave_one_out(int N) {
   return {
       .equation = "g = 1/N sum_i (R_i - 1/(N-1) sum_{j!=i} R_j) sum_t z_{i,t},  N trajectories of one start",
-      .source = "Kool et al. 2019, eq. 8; Ahmadian et al. 2024, eq. 8",
+      .source = "Kool et al. 2019; Ahmadian et al. 2024",
       .unit = N,
       .weights = [N](const Trajectories& b, const Constants& c) {
         return of_group_returns(b, c, N, [N](std::span<double> R) {
@@ -295,7 +295,7 @@ Var<double> pathwise_return(Tape<double>& tape, const Policy& policy, const std:
 
 Estimator path_derivative() {
   return {.equation = "g = dR/dtheta along s_{t+1} = f(s_t, a_t) + w_t, a_t = mean(s_t) + sigma eps_t",
-          .source = "Mohamed et al. 2020, eq. 36; Heess et al. 2015 (SVG(inf))",
+          .source = "Heess et al. 2015 (SVG(inf)); Mohamed et al. 2020, section 5",
           .needs_dynamics = true,
           .objective = pathwise_return};
 }

@@ -759,13 +759,14 @@ OracleName oracle_name(std::string_view name) {
       Known{"vtrace", OracleRule::vtrace, true}};
   std::string_view rest = name;
   OracleName out{};
-  for (int i = 0; i < 2; ++i)
-    for (const auto& [suffix, flag] : {std::pair<std::string_view, bool*>{"+undiscounted", &out.undiscounted},
-                                       {"+whitened", &out.whitened}})
-      if (rest.ends_with(suffix) && !*flag) {
-        *flag = true;
-        rest.remove_suffix(suffix.size());
-      }
+  const auto suffix = [&](std::string_view text, bool& flag) {
+    if (flag || !rest.ends_with(text)) return;
+    flag = true;
+    rest.remove_suffix(text.size());
+  };
+  suffix("+undiscounted", out.undiscounted);
+  suffix("+whitened", out.whitened);
+  suffix("+undiscounted", out.undiscounted);
   const std::size_t colon = rest.find(':');
   const std::string_view head = rest.substr(0, colon);
   const auto match = std::find_if(known.begin(), known.end(), [&](const Known& k) { return k.text == head; });

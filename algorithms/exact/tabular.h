@@ -55,7 +55,7 @@ struct ExactMoments {
 Array<double> action_values(const Mdp& mdp, const Array<double>& pi);
 
 /// The baseline b_t(s) = E[|z_t|^2 Q_t | s] / E[|z_t|^2 | s] of least variance, [T x S], 0 where z_t is 0
-/// (Greensmith, Bartlett & Baxter 2004, theorem 8).
+/// (Greensmith, Bartlett & Baxter 2004, section 4).
 Array<double> per_state_baseline(const Mdp& mdp, const Array<double>& pi);
 
 /// Weights [S+3] of 1_s, tau, tau^2, tau^3, tau = t / 100, that fit V_t(s_t) best in the mean square over all
