@@ -111,6 +111,7 @@ std::vector<std::uint64_t> numbers_of(const std::string& id, const char* pattern
 
 constexpr std::uint64_t kAnySeed = std::numeric_limits<std::uint64_t>::max();
 constexpr const char* kGarnet = "garnet:S:A:B:SEED";
+constexpr int largest_linear = 1000;  // states of a world whose linear baseline is fitted
 constexpr const char* kBandit = "bandit:R1,R2,...[:SPREAD]";
 constexpr const char* kRandomLake = "FrozenLake-random:SIZE:SEED";
 
@@ -421,7 +422,7 @@ Constants make_constants(const World& world, const PolicyChoice& choice, int pil
   if (world.mdp) {
     const Array<double> pi = table_of(world, choice.policy, choice.theta);
     exact = baseline_constants(*world.mdp, pi);
-    c.linear = linear_baseline(*world.mdp, pi);
+    if (world.mdp->S <= largest_linear) c.linear = linear_baseline(*world.mdp, pi);
     c.per_state = per_state_baseline(*world.mdp, pi);
   } else {
     exact = baseline_constants(*world.lqg, linear_gaussian(choice.theta));

@@ -133,6 +133,8 @@ Estimator reward_to_go_linear() {
           .source = "Duan et al. 2016 (linear feature baseline); phi_t at linear_features",
           .needs_constants = true,
           .weights = [](const Trajectories& b, const Constants& c) {
+            expect(!c.linear.empty(),
+                   "togo-linear has a weight for each state, and is fitted where there are at most 1000");
             const int states = b.state.empty() ? 0 : static_cast<int>(c.linear.size()) - 3;
             Array<double> psi = togo(b, c);
             for (int i = 0; i < b.size(); ++i)

@@ -441,7 +441,7 @@ Array<double> action_values(const Mdp& mdp, const Array<double>& pi) {
 }
 
 Array<double> per_state_baseline(const Mdp& mdp, const Array<double>& pi) {
-  const Array<double> Q = action_values(mdp, pi);
+  const Array<double> V = state_values(mdp, pi);
   Array<double> b = zeros<double>(mdp.T, mdp.S);
   for (int s = 0; s < mdp.S; ++s) {
     if (mdp.terminal[at(s)]) continue;
@@ -450,7 +450,11 @@ Array<double> per_state_baseline(const Mdp& mdp, const Array<double>& pi) {
     const double scores = 1 - norm;  // E|z|^2, for |z|^2 = 1 - 2 pi(a) + sum pi^2
     for (int t = 0; t < mdp.T; ++t) {
       double weighted = 0;
-      for (int a = 0; a < mdp.A; ++a) weighted += pi(s, a) * (1 - 2 * pi(s, a) + norm) * Q(t * mdp.S + s, a);
+      for (int a = 0; a < mdp.A; ++a) {
+        const double w = pi(s, a) * (1 - 2 * pi(s, a) + norm);
+        for (const Outcome& o : mdp.outcomes(s, a))
+          weighted += w * o.probability * (o.reward + mdp.gamma * V(t + 1, o.next));
+      }
       b(t, s) = scores > 0 ? weighted / scores : 0;
     }
   }

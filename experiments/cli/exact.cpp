@@ -7,6 +7,7 @@
 #include <iostream>
 #include <numeric>
 
+#include "algorithms/exact/tabular.h"
 #include "experiments/cli/commands.h"
 
 namespace lowvar::cli {
@@ -22,7 +23,10 @@ int exact(const Selection& selection, bool as_json) {
                                       [](const Estimator& e) { return e.needs_action_values; });
   const FittedCritic critic = make_critic(chosen.world, chosen.behaviour, chosen.value, 0, 0, of_actions);
   Json out;
-  out["J"] = make_constants(chosen.world, chosen.policy, 0, 0).J;
+  out["J"] = chosen.world.mdp
+                 ? expected_return(*chosen.world.mdp,
+                                   table_of(chosen.world, chosen.policy.policy, chosen.policy.theta))
+                 : make_constants(chosen.world, chosen.policy, 0, 0).J;
   out["gradient"] = Json::array();
   out["estimators"] = Json::object();
   for (const auto& e : chosen.estimators) {
