@@ -12,8 +12,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: 
 
 ID = "noise-to-signal"
 SMALL = 7.2
-WIDTH, HEIGHT = 8.0, 5.0
+WIDTH, HEIGHT = 8.0, 7.75
+FOOT = 2.75  # inches of it for the panels over the horizon
+ESTIMATORS = {"reinforce": ("REINFORCE", style.BLUE), "reinforce-optimal": ("with optimal constant b*", style.SKY),
+              "togo": ("reward to go", style.ORANGE), "togo-value": ("reward to go minus $V_t(s)$", style.VERMILLION),
+              "td": ("TD error of the exact $V_t$", style.GREEN)}
 MARKS = dict(zip(("large, large", "large, small", "small, small", "small, large"), "ABCD"))
+
+
+UP = (0.355 * 5 + FOOT) / HEIGHT
 
 
 def power(x):
@@ -22,6 +29,37 @@ def power(x):
         return f"{x:.4g}"
     exponent = math.floor(math.log10(x))
     return r"$%.3f\times10^{%d}$" % (x / 10**exponent, exponent)
+
+
+def draw_horizon(fig, rows):
+    """Three panels, a system each: the variance of the gradient in K against the horizon."""
+    titles = {"0.9": "stable", "1": "marginal", "1.118": "unstable"}
+    for i, (rho, title) in enumerate(titles.items()):
+        ax = fig.add_axes([0.08 + 0.315 * i, 0.5 / HEIGHT, 0.27, 1.45 / HEIGHT])
+        ax.set_yscale("log")
+        for name, (_, colour) in ESTIMATORS.items():
+            curve = [row for row in rows if row["rho"] == rho and row["name"] == name]
+            ax.plot([int(row["T"]) for row in curve], [style.number(row, "var_K") for row in curve], color=colour,
+                    linewidth=1.3)
+        ax.set_xlim(1, 25)
+        ax.set_ylim(10, 1e13)
+        ax.set_xticks([1, 5, 10, 15, 20, 25])
+        ax.yaxis.set_major_locator(LogLocator(numticks=8))
+        ax.minorticks_off()
+        ax.grid(axis="y", color=style.PALE, linewidth=0.6)
+        ax.set_xlabel("horizon $T$")
+        if i == 0:
+            ax.set_ylabel(r"variance $\mathrm{tr\,Cov}(g_K)$")
+        ax.set_title(rf"{title}, $\rho={rho}$", fontsize=9.5, loc="left", pad=5)
+        if rho == "1.118":
+            ax.plot([13, 25], [5e12 / float(rho) ** 72, 5e12], color=style.GREY, linewidth=0.7, linestyle=(0, (3, 2)))
+            ax.text(16.5, 8e10, r"$\rho^{6T}$", fontsize=SMALL, color=style.GREY, ha="right")
+    fig.text(0.015, 2.62 / HEIGHT, r"Against the horizon, in $K$ alone: a state that turns by half a radian and grows by "
+             r"$\rho$ each step, $\sigma^2=0.1$, $\Sigma_0=I$, $K=0$. Exact.", color=style.GREY, va="baseline")
+    fig.legend([Line2D([], [], color=colour, linewidth=1.3) for _, colour in ESTIMATORS.values()],
+               [label for label, _ in ESTIMATORS.values()], loc="upper left", ncol=5, fontsize=SMALL,
+               bbox_to_anchor=(0.015, 2.44 / HEIGHT), borderpad=0, borderaxespad=0, columnspacing=1.5,
+               handlelength=1.6, handletextpad=0.5)
 
 
 def draw(rows):
@@ -34,7 +72,7 @@ def draw(rows):
     names_y = sorted({row["sigma0_2"] for row in cells}, key=float)
     z = [[value[a, b] for a in names_x] for b in names_y]
 
-    ax = fig.add_axes([0.08, 0.355, 0.36, 0.36 * WIDTH / HEIGHT * 0.83])
+    ax = fig.add_axes([0.08, UP, 0.36, 0.36 * WIDTH / HEIGHT * 0.83])
     ax.set_xscale("log")
     ax.set_yscale("log")
     norm = LogNorm(10, 1e12)
@@ -52,13 +90,13 @@ def draw(rows):
                 markeredgecolor=style.INK, markeredgewidth=0.7)
         ax.text(style.number(row, "sigma2"), style.number(row, "sigma0_2") * 0.97, MARKS[row["name"]], fontsize=6.5,
                 ha="center", va="center_baseline", weight="bold")
-    bar = fig.colorbar(mesh, cax=fig.add_axes([0.455, 0.355, 0.014, 0.36 * WIDTH / HEIGHT * 0.83]))
+    bar = fig.colorbar(mesh, cax=fig.add_axes([0.455, UP, 0.014, 0.36 * WIDTH / HEIGHT * 0.83]))
     bar.set_ticks([10.0**i for i in range(1, 13, 2)])
     bar.minorticks_off()
     bar.outline.set_visible(False)
     ax.set_title("Noise to signal, a contour per decade", fontsize=9.5, loc="left", pad=8)
 
-    line = fig.add_axes([0.605, 0.355, 0.375, 0.36 * WIDTH / HEIGHT * 0.83])
+    line = fig.add_axes([0.605, UP, 0.375, 0.36 * WIDTH / HEIGHT * 0.83])
     line.set_xscale("log")
     line.set_yscale("log")
     points = {(f"{style.number(row, 'sigma0_2') / style.number(row, 'sigma2'):.9g}", f"{style.number(row, 'nsr'):.9g}")
@@ -91,7 +129,7 @@ def draw(rows):
                (0.43, r"$\mathrm{Var}\,g_K$", "var_K", "right"), (0.55, r"$\mathrm{Var}\,g_\ell$", "var_l", "right"),
                (0.7, r"$\Vert\nabla_K J\Vert$", "norm_K", "right"),
                (0.84, r"$\Vert\nabla_\ell J\Vert$", "norm_l", "right"), (0.97, "NSR", "nsr", "right")]
-    top, step = 1.08 / HEIGHT, 0.19 / HEIGHT
+    top, step = (1.08 + FOOT) / HEIGHT, 0.19 / HEIGHT
     for at, head, column, where in columns:
         fig.text(at, top, head, ha=where, va="baseline", color=style.GREY)
         for i, row in enumerate(table):
@@ -103,6 +141,7 @@ def draw(rows):
         fig.add_artist(Line2D(
             [0.03, 0.97], [up, up], color="#B0B0B0", linewidth=0.6))
 
+    draw_horizon(fig, [row for row in rows if row["part"] == "horizon"])
     fig.text(0.015, 1 - 0.24 / HEIGHT, "Noise to signal of REINFORCE in linear-quadratic control", fontsize=12,
              weight="bold", va="baseline")
     fig.text(0.015, 1 - 0.44 / HEIGHT, r"NSR $=\mathrm{tr\,Cov}(g)\,/\,\Vert\nabla J\Vert^2$ of one trajectory's estimate in "

@@ -1,6 +1,8 @@
 // The noise-to-signal ratio of REINFORCE, tr Cov(g) / |grad J|^2 over the gain and the log-std together, on
 // the double integrator at T = 1 (Han & Yang 2026): their table, and the heat-map over the variances of
-// action and initial state, which is a function of their ratio alone. All exact, by Gaussian moments.
+// action and initial state, which is a function of their ratio alone. Below, the variance against the
+// horizon, estimator by estimator, in a stable, a marginal and an unstable system. All exact, by Gaussian
+// moments.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -16,7 +18,24 @@ constexpr struct {
   double log_sigma2, sigma0_2;
 } table[] = {
     {"large, large", 6, 10}, {"large, small", 6, 0.1}, {"small, small", -4, 0.1}, {"small, large", -4, 10}};
+constexpr int horizon = 25;  // of the panels over T
 constexpr int exponents[] = {6, 5, 4, 3, 2, 1, 0, -1, -2, -3, -4, -12};
+
+constexpr struct {
+  const char* name;
+  double rho;
+} systems[] = {{"0.9", 0.9}, {"1", 1.0}, {"1.118", 1.118}};
+constexpr const char* estimators[] = {"reinforce", "reinforce-optimal", "togo", "togo-value", "td"};
+
+/// A rotation by half a radian and a growth of rho each step, pushed along the second axis; K = 0,
+/// sigma^2 = 0.1, Sigma_0 = I.
+Lqg spiral(double rho, int T) {
+  Lqg world = double_integrator(1, T);
+  const double c = rho * std::cos(0.5), s = rho * std::sin(0.5);
+  world.A = {{c, -s}, {s, c}};
+  world.B = {{0}, {1}};
+  return world;
+}
 
 /// Variances and squared norms of the gradient in K and in the log-std.
 struct Point {
@@ -38,12 +57,13 @@ Point at(double sigma2, double sigma0_2) {
 int run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out) {
   const auto cells = static_cast<int>(choose(effort, 4, 8, 32));  // a decade
   OutputDirectory directory(out, {{"figure", "noise-to-signal"}, {"cells", cells}});
-  Csv csv({"part", "name", "sigma2", "sigma0_2", "var_K", "var_l", "norm_K", "norm_l", "nsr", "along"});
+  Csv csv({"part", "name", "sigma2", "sigma0_2", "var_K", "var_l", "norm_K", "norm_l", "nsr", "along", "rho",
+           "T", "growth"});
   const auto add = [&](const char* part, const std::string& name, double sigma2, double sigma0_2,
                        double along) {
     const Point x = at(sigma2, sigma0_2);
     csv.add({part, name, number(sigma2), number(sigma0_2), number(x.var_K), number(x.var_l),
-             number(std::sqrt(x.K2)), number(std::sqrt(x.l2)), number(x.nsr()), number(along)});
+             number(std::sqrt(x.K2)), number(std::sqrt(x.l2)), number(x.nsr()), number(along), "", "", ""});
   };
   for (const auto& [name, log_sigma2, sigma0_2] : table) {
     const Point x = at(std::exp(log_sigma2), sigma0_2);
@@ -59,6 +79,21 @@ int run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& 
       add("map", "", std::pow(10, static_cast<double>(i) / cells),
           std::pow(10, static_cast<double>(j) / cells),
           at(1, std::pow(10, static_cast<double>(j - i) / cells)).nsr());
+
+  const LinearGaussianPolicy idle{{{0, 0}}, {std::log(0.1) / 2}};
+  for (const auto& [name, rho] : systems)
+    for (const char* estimator : estimators) {
+      double before = NAN;
+      for (int T = 1; T <= horizon; ++T) {
+        const Lqg world = spiral(rho, T);
+        const double variance =
+            trace(exact_moments(estimator, world, idle, state_values(world, idle), LqgParameters::K));
+        csv.add({"horizon", estimator, "0.1", "1", number(variance), "", "", "", "", "", name,
+                 std::to_string(T), number(variance / before)});
+        before = variance;
+      }
+      fmt::print("rho = {:<6} {:<18} Var K at T = {}: {:.5g}\n", name, estimator, horizon, before);
+    }
   return publish("noise-to-signal", directory, csv, check);
 }
 
