@@ -253,6 +253,51 @@ TEST(ClassicControl, EquationsOfMotionRunOnTheEngine) {
               Pendulum::move(Pendulum::Swing<Dual>{0.1, 0.2}, Dual(3, 1)).theta.slope, 1e-12);
 }
 
+/// The cost of thirty steps under a linear feedback, of the gains k: numbers or Vars.
+template <class Number>
+Number pendulum_cost(const Number& k0, const Number& k1) {
+  Pendulum::Swing<Number> s{0 * k0 + 1.0, 0 * k1 - 0.5};
+  Number cost = 0 * k0;
+  for (int t = 0; t < 30; ++t) {
+    s = Pendulum::move(s, k0 * sin_cos(s.theta).sin + k1 * s.theta_dot);
+    cost = cost + s.theta * s.theta + 0.1 * (s.theta_dot * s.theta_dot);
+  }
+  return cost;
+}
+template <class World, class Number>
+Number cart_pole_cost(const Number& k0, const Number& k1) {
+  CartPole::Pose<Number> s{0 * k0, 0 * k0 + 0.1, 0 * k0 + 0.4, 0 * k0 - 0.8};
+  Number cost = 0 * k0;
+  for (int t = 0; t < 30; ++t) {
+    s = World::move(s, k0 * s.theta + k1 * s.theta_dot);
+    cost = cost + s.theta * s.theta + 0.1 * (s.x * s.x);
+  }
+  return cost;
+}
+
+/// The pathwise gradient of an episode, of gains a and b, against central differences.
+template <class F, class G>
+void expect_pathwise(F on_numbers, G on_vars, double a, double b) {
+  const std::vector<Array<double>> gains = {full(1, 1, a), full(1, 1, b)};
+  Tape<double> tape;
+  const auto k = tape.parameters(gains);
+  const auto cost = on_vars(k[0], k[1]);
+  EXPECT_NEAR(cost.item(), on_numbers(a, b), 1e-12 * std::abs(on_numbers(a, b)));
+  const auto g = grad(sum(cost), k);
+  const double h = 1e-5, d0 = (on_numbers(a + h, b) - on_numbers(a - h, b)) / (2 * h),
+               d1 = (on_numbers(a, b + h) - on_numbers(a, b - h)) / (2 * h);
+  EXPECT_NEAR(g[0](0, 0), d0, 1e-7 * (1 + std::abs(d0)));
+  EXPECT_NEAR(g[1](0, 0), d1, 1e-7 * (1 + std::abs(d1)));
+  EXPECT_GT(std::abs(d0), 1e-3);
+}
+
+TEST(ClassicControl, GradientsGoThroughWholeEpisodes) {
+  using V = Var<double>;
+  expect_pathwise(pendulum_cost<double>, pendulum_cost<V>, -6, -1.5);
+  expect_pathwise(cart_pole_cost<CartPole, double>, cart_pole_cost<CartPole, V>, 30, 5);
+  expect_pathwise(cart_pole_cost<FrictionCartPole, double>, cart_pole_cost<FrictionCartPole, V>, 30, 5);
+}
+
 TEST(ClassicControl, FrictionTakesEnergyOut) {
   // At rest friction does nothing; moving, it slows the cart by about mu_c / total mass a second.
   const CartPole::State still{0, 0, 0.05, 0}, moving{0, 1, 0, 0};

@@ -243,6 +243,34 @@ TEST(Quadrature, SlopesAreThoseOfTheDynamics) {
   EXPECT_EQ(grad(sum(heaviside(t) * t), t)(n - 1, 0), 1);
 }
 
+/// The pathwise estimate itself: a gradient through the dynamics for each sample.
+TEST(Quadrature, AutodiffThroughTheDynamicsHasTheOraclesMoments) {
+  const BallAndWall world;
+  constexpr int n = 100'000;
+  constexpr double sigma = 0.05;
+  const double z = limit(8, n);
+  for (const double theta : {0.3, 0.6, 0.7, 1.2}) {
+    Array<double> angle = zeros<double>(n, 1);
+    Rng rng(7, "ball and wall");
+    for (int i = 0; i < n; ++i) angle(i, 0) = theta + sigma * rng.normal();
+    const Array<double> g = grad([&](Var<double> x) { return sum(reward(world, x)); }, angle);
+    double mean = 0, square = 0, fourth = 0;
+    for (const double x : values(g)) mean += x / n;
+    for (const double x : values(g)) square += std::pow(x - mean, 2) / n, fourth += std::pow(x - mean, 4) / n;
+
+    const Objective f = ball_and_wall_objective(world, theta, sigma);
+    const ScalarMoments exact = pathwise_moments(f, theta, sigma, GaussianParameter::mu);
+    const double error = std::sqrt(exact.variance / n);
+    EXPECT_NEAR(mean, exact.mean, z * error) << theta;
+    EXPECT_NEAR(square, exact.variance, z * std::sqrt((fourth - square * square) / n)) << theta;
+    // What the jumps contribute is missing from it.
+    const double gradient = score_function_moments(f, theta, sigma, GaussianParameter::mu).gradient;
+    if (theta != 0.3) {
+      EXPECT_GT(std::abs(mean - gradient), 20 * error) << theta;
+    }
+  }
+}
+
 TEST(Quadrature, PlantedErrorsAreNoticed) {
   const Objective f = family("cos", 2);
   const ScoreFunctionMoments m = score_function_moments(f, 0.5, 1, GaussianParameter::mu);
