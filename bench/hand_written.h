@@ -2,101 +2,141 @@
 // held against. The same matrix product and tanh, the same shards.
 #pragma once
 
-#include <algorithm>
-#include <span>
-#include <vector>
+#include <omp.h>
 
-#include "core/array.h"
+#include "bench/problem.h"
 #include "core/blas.h"
 #include "core/vmath.h"
 
 namespace lowvar {
 
-/// d/dtheta of the mean over rows of -psi log pi(a|s), pi the softmax of a tanh network with layers W0, b0,
-/// W1, b1, ...
+/// d/dtheta of the mean over rows of -psi log pi(a|s). Each thread takes a contiguous part of the shards and
+/// adds to a gradient of its own; the threads' gradients are added at the end.
 class HandWritten {
  public:
   static constexpr int shard = 256;  // rows whose activations stay in cache
 
-  explicit HandWritten(const std::vector<Array<float>>& theta) : theta_(theta) {
-    for (const auto& x : theta) gradient_.push_back(zeros_like(x));
-    for (int l = 0; l < layers(); ++l) {
-      h_.push_back(zeros<float>(shard, W(l).cols));
-      dh_.push_back(zeros<float>(shard, W(l).cols));
+  HandWritten(const Problem& problem, int threads) : p_(problem) {
+    for (int k = 0; k < threads; ++k) {
+      Worker& w = workers_.emplace_back();
+      for (const auto& each : p_.theta) w.gradient.push_back(zeros_like(each));
+      for (int l = 0; l < layers(); ++l) {
+        w.h.push_back(zeros<float>(shard, W(l).cols));
+        w.dh.push_back(zeros<float>(shard, W(l).cols));
+      }
     }
   }
 
-  const std::vector<Array<float>>& operator()(const Array<float>& x, std::span<const int> action,
-                                              std::span<const float> psi) {
-    const int n = shape(x).rows;
-    for (auto& g : gradient_) std::fill(g.begin(), g.end(), 0.0f);
-    for (int begin = 0; begin < n; begin += shard) {
-      const int rows = std::min(shard, n - begin);
-      const auto first = static_cast<std::size_t>(begin);
-      forward(row(x, begin).data(), rows);
-      loss(action.subspan(first), psi.subspan(first), 1.0f / static_cast<float>(n), rows);
-      backward(row(x, begin).data(), rows);
-    }
-    return gradient_;
+  const Gradient& operator()() {
+    for_each_shard([this](Worker& w, int begin, int rows) {
+      if (w.fresh)
+        for (auto& g : w.gradient) std::fill(g.begin(), g.end(), 0.0f);
+      w.fresh = false;
+      forward(w, begin, rows);
+      loss(w, begin, rows);
+      backward(w, begin, rows);
+    });
+    Gradient& total = workers_.front().gradient;
+    for (std::size_t k = 1; k < workers_.size(); ++k)
+      for (std::size_t i = 0; i < total.size(); ++i)
+        for (std::size_t j = 0; j < total[i].size(); ++j)
+          total[i].data()[j] += workers_[k].gradient[i].data()[j];
+    return total;
+  }
+
+  /// The same matrix products and tanh on the same buffers, and nothing else: what the gradient cannot be
+  /// faster than.
+  void products_and_tanh() {
+    for_each_shard([this](Worker& w, int begin, int rows) {
+      for (int l = 0; l < layers(); ++l) {
+        product(w, l, begin, rows);
+        if (l + 1 < layers()) activate(w, l, rows);
+      }
+      for (int l = layers() - 1; l >= 0; --l) products_back(w, l, begin, rows);
+    });
   }
 
  private:
-  int layers() const { return static_cast<int>(theta_.size()) / 2; }
-  Shape W(int l) const { return shape(theta_[static_cast<std::size_t>(2 * l)]); }
-  const float* input(int l, const float* x) const {
-    return l == 0 ? x : h_[static_cast<std::size_t>(l) - 1].data();
+  struct Worker {
+    Gradient gradient;
+    std::vector<Array<float>> h, dh;  // outputs of each layer; derivatives with respect to them before tanh
+    bool fresh = true;
+  };
+
+  int layers() const { return static_cast<int>(p_.theta.size()) / 2; }
+  Shape W(int l) const { return shape(p_.theta[static_cast<std::size_t>(2 * l)]); }
+  const float* weights(int l) const { return p_.theta[static_cast<std::size_t>(2 * l)].data(); }
+  float* h(Worker& w, int l) const { return w.h[static_cast<std::size_t>(l)].data(); }
+  float* dh(Worker& w, int l) const { return w.dh[static_cast<std::size_t>(l)].data(); }
+  const float* input(Worker& w, int l, int begin) const {
+    return l == 0 ? row(p_.x, begin).data() : h(w, l - 1);
+  }
+
+  template <class F>
+  void for_each_shard(F&& f) {
+    const int n = p_.rows(), shards = (n + shard - 1) / shard, threads = static_cast<int>(workers_.size());
+    for (Worker& w : workers_) w.fresh = true;
+#pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
+    for (int k = 0; k < threads; ++k)
+      for (int i = shards * k / threads; i < shards * (k + 1) / threads; ++i)
+        f(workers_[static_cast<std::size_t>(k)], i * shard, std::min(shard, n - i * shard));
   }
 
   /// h = tanh(input W + b), without tanh in the last layer.
-  void forward(const float* x, int rows) {
+  void forward(Worker& w, int begin, int rows) const {
     for (int l = 0; l < layers(); ++l) {
-      const auto i = static_cast<std::size_t>(l);
-      const float* b = theta_[2 * i + 1].data();
-      float* h = h_[i].data();
-      const auto size = Shape{rows, W(l).cols}.size();
-      for (int r = 0; r < rows; ++r) std::copy_n(b, W(l).cols, h + Shape{r, W(l).cols}.size());
-      gemm(false, false, rows, W(l).cols, W(l).rows, input(l, x), theta_[2 * i].data(), 1.0f, h);
-      if (l + 1 < layers())
-        for (std::size_t k = 0; k < size; ++k) h[k] = tanh(h[k]);
+      const float* b = p_.theta[static_cast<std::size_t>(2 * l + 1)].data();
+      for (int r = 0; r < rows; ++r) std::copy_n(b, W(l).cols, h(w, l) + Shape{r, W(l).cols}.size());
+      product(w, l, begin, rows);
+      if (l + 1 < layers()) activate(w, l, rows);
     }
+  }
+  void product(Worker& w, int l, int begin, int rows) const {
+    gemm(false, false, rows, W(l).cols, W(l).rows, input(w, l, begin), weights(l), 1.0f, h(w, l));
+  }
+  void activate(Worker& w, int l, int rows) const {
+    float* x = h(w, l);
+    for (std::size_t k = 0; k < Shape{rows, W(l).cols}.size(); ++k) x[k] = tanh(x[k]);
   }
 
   /// The derivative with respect to the logits: psi (softmax - one-hot of the action) / n.
-  void loss(std::span<const int> action, std::span<const float> psi, float one_over_n, int rows) {
+  void loss(Worker& w, int begin, int rows) const {
     const int C = W(layers() - 1).cols;
-    const float* logits = h_.back().data();
-    float* d = dh_.back().data();
+    const float* logits = h(w, layers() - 1);
+    float* d = dh(w, layers() - 1);
     for (int r = 0; r < rows; ++r, logits += C, d += C) {
       const float shift = *std::max_element(logits, logits + C);
       float total = 0;
       for (int j = 0; j < C; ++j) d[j] = exp(logits[j] - shift), total += d[j];
-      const float scale = psi[static_cast<std::size_t>(r)] * one_over_n;
+      const float scale = p_.psi(begin + r, 0) / static_cast<float>(p_.rows());
       for (int j = 0; j < C; ++j) d[j] *= scale / total;
-      d[action[static_cast<std::size_t>(r)]] -= scale;
+      d[p_.action[static_cast<std::size_t>(begin + r)]] -= scale;
     }
   }
 
-  void backward(const float* x, int rows) {
+  void backward(Worker& w, int begin, int rows) const {
     for (int l = layers() - 1; l >= 0; --l) {
-      const auto i = static_cast<std::size_t>(l);
-      const int p = W(l).rows, q = W(l).cols;
-      const float* d = dh_[i].data();
-      gemm(true, false, p, q, rows, input(l, x), d, 1.0f, gradient_[2 * i].data());
-      float* db = gradient_[2 * i + 1].data();
-      for (int r = 0; r < rows; ++r)
-        for (int j = 0; j < q; ++j) db[j] += d[Shape{r, q}.size() + static_cast<std::size_t>(j)];
+      products_back(w, l, begin, rows);
+      const float* d = dh(w, l);
+      float* db = w.gradient[static_cast<std::size_t>(2 * l + 1)].data();
+      for (int r = 0; r < rows; ++r, d += W(l).cols)
+        for (int j = 0; j < W(l).cols; ++j) db[j] += d[j];
       if (l == 0) return;
-      float* below = dh_[i - 1].data();
-      const float* h = h_[i - 1].data();
-      gemm(false, true, rows, p, q, d, theta_[2 * i].data(), 0.0f, below);
-      for (std::size_t k = 0; k < Shape{rows, p}.size(); ++k) below[k] *= 1 - h[k] * h[k];
+      float* below = dh(w, l - 1);
+      const float* y = h(w, l - 1);
+      for (std::size_t k = 0; k < Shape{rows, W(l).rows}.size(); ++k) below[k] *= 1 - y[k] * y[k];
     }
   }
+  /// dW += input' dh, and the derivative with respect to the input.
+  void products_back(Worker& w, int l, int begin, int rows) const {
+    const int p = W(l).rows, q = W(l).cols;
+    gemm(true, false, p, q, rows, input(w, l, begin), dh(w, l), 1.0f,
+         w.gradient[static_cast<std::size_t>(2 * l)].data());
+    if (l > 0) gemm(false, true, rows, p, q, dh(w, l), weights(l), 0.0f, dh(w, l - 1));
+  }
 
-  const std::vector<Array<float>>& theta_;
-  std::vector<Array<float>> gradient_;
-  std::vector<Array<float>> h_,
-      dh_;  // outputs of each layer, and the derivatives with respect to what goes into tanh
+  const Problem& p_;
+  std::vector<Worker> workers_;
 };
 
 }  // namespace lowvar

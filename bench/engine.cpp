@@ -1,0 +1,327 @@
+// Times the engine against its rivals on one network: bench_engine NET ROWS [SECONDS]. Prints a line for each
+// row and adds it to the file ROWS as a line of JSON. Every answer is compared before it is timed; bench/run
+// starts this once for each network.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "algorithms/estimators/estimator.h"
+#include "algorithms/measure/moments.h"
+#include "bench/hand_written.h"
+#include "bench/interleave.h"
+#include "nn/distributions.h"
+
+#if LOWVAR_WITH_LIBTORCH
+#include "bench/libtorch.h"
+#endif
+
+namespace lowvar {
+namespace {
+
+constexpr int shard = HandWritten::shard;
+
+// ---- What is timed, as a user of the engine writes it ----
+
+template <class T>
+Categorical<T> policy_of(const Mlp& mlp, const std::vector<Var<T>>& theta, Var<T> x) {
+  return Categorical<T>::from_logits(forward(mlp, theta, x));
+}
+
+/// Forward and backward of the mean of -psi log pi(a|s): one tape where the batch is one shard, else a tape
+/// for each.
+Gradient policy_gradient(const Problem& p) {
+  const int n = p.rows();
+  const auto loss = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
+    const auto pi = policy_of(p.mlp, theta, tape.data(p.x, begin, end));
+    return sum(pi.log_prob(p.actions(begin, end)) * tape.data(p.psi, begin, end)) *
+           (-1.0f / static_cast<float>(n));
+  };
+  if (n > shard) return sharded_value_and_grad(loss, p.theta, n, shard).grad;
+  Tape<float> tape;
+  const auto theta = tape.parameters(p.theta);
+  return grad(loss(tape, theta, 0, n), theta);
+}
+
+/// The Hessian of the mean KL from the policy to itself, held fixed, times p.direction.
+Gradient hessian_product(const Problem& p) {
+  const int n = p.rows();
+  Gradient total;
+  const auto part = [&](int i) {
+    Tape<float> tape;
+    const auto theta = tape.parameters(p.theta);
+    const auto pi = policy_of(p.mlp, theta, tape.data(p.x, i * shard, std::min(n, (i + 1) * shard)));
+    const auto mean_kl =
+        sum(kl(Categorical<float>{stop_gradient(pi.log_p)}, pi)) * (1.0f / static_cast<float>(n));
+    const auto g = grad_graph(mean_kl, theta);
+    Var<float> along = dot(g[0], p.direction[0]);
+    for (std::size_t k = 1; k < g.size(); ++k) along = along + dot(g[k], p.direction[k]);
+    return grad(along, theta);
+  };
+  ordered_reduce((n + shard - 1) / shard, part, [&](int i, Gradient g) {
+    if (i == 0) return void(total = std::move(g));
+    for (std::size_t k = 0; k < g.size(); ++k)
+      for (std::size_t j = 0; j < g[k].size(); ++j) total[k].data()[j] += g[k].data()[j];
+  });
+  return total;
+}
+
+/// Row r of `out` is psi_r times the gradient of log pi(a_r|s_r).
+void per_sample(const Problem& p, const std::vector<int>& offset, Array<float>& out) {
+  Tape<float> tape;
+  const auto theta = tape.parameters(p.theta);
+  const auto pi = policy_of(p.mlp, theta, tape.data(p.x));
+  grouped_grad_into(out, pi.log_prob(p.action), theta, offset, p.psi);
+}
+
+// ---- Comparing ----
+
+template <class T>
+std::vector<double> flat(const std::vector<Array<T>>& arrays) {
+  std::vector<double> out;
+  for (const auto& each : arrays) out.insert(out.end(), each.begin(), each.end());
+  return out;
+}
+
+void must_agree(const char* what, const std::vector<double>& a, const std::vector<double>& b) {
+  expect(a.size() == b.size(), what, ": ", a.size(), " numbers against ", b.size());
+  double off = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) off += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
+  expect(std::sqrt(off / size) <= 2e-4, what, ": the answers differ by ", std::sqrt(off / size),
+         " of their size");
+}
+
+// ---- Rows ----
+
+class Report {
+ public:
+  Report(std::string net, const char* file) : net_(std::move(net)), out_(file, std::ios::app) {
+    expect(out_.good(), "cannot write ", file);
+  }
+  /// One row: medians under the names of the ways, as in "ours_us", and the fastest rounds beside them.
+  void add(const std::string& theme, const std::string& size, const std::vector<Timing>& timings,
+           const std::vector<std::pair<std::string, double>>& more = {}) {
+    nlohmann::ordered_json row{{"name", theme + "/" + net_ + "/" + size}};
+    for (const char* each : {"ours", "hand", "libtorch"}) row[std::string(each) + "_us"] = nullptr;
+    std::printf("%-40s", row["name"].get<std::string>().c_str());
+    for (const Timing& t : timings) {
+      row[t.name + "_us"] = t.median_us;
+      row["fastest"][t.name + "_us"] = t.fastest_us;
+      std::printf("  %s %.4g us (%.4g)", t.name.c_str(), t.median_us, t.fastest_us);
+    }
+    for (const auto& [name, value] : more) {
+      row[name] = value;
+      std::printf("  %s %.3f", name.c_str(), value);
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+    out_ << row.dump() << "\n" << std::flush;
+  }
+
+ private:
+  std::string net_;
+  std::ofstream out_;
+};
+
+struct Bench {
+  std::vector<int> sizes;
+  double seconds;  // for each row
+  Report& report;
+
+  static std::string label(int rows, int threads) { return join("f32/b", rows, "/t", threads); }
+  static void use_threads(int threads) {
+#if LOWVAR_WITH_LIBTORCH
+    LibTorch::use_threads(threads);
+#endif
+    omp_set_num_threads(threads);
+  }
+
+  void policy_gradients(int rows, int threads, bool with_libtorch) {
+    use_threads(threads);
+    const Problem p(sizes, rows);
+    HandWritten hand(p, threads);
+    must_agree("the engine and the gradient by hand", flat(policy_gradient(p)), flat(hand()));
+    std::vector<Way> ways{{"ours", [&] { policy_gradient(p); }},
+                          {"hand", [&] { hand(); }},
+                          {"kernels", [&] { hand.products_and_tanh(); }}};
+#if LOWVAR_WITH_LIBTORCH
+    LibTorch torch(p);
+    if (with_libtorch) {
+      torch.policy_gradient();
+      must_agree("LibTorch and the gradient by hand", flat(torch.result()), flat(hand()));
+      ways.push_back({"libtorch", [&] { torch.policy_gradient(); }});
+    }
+#else
+    (void)with_libtorch;
+#endif
+    report.add("policy_gradient", label(rows, threads),
+               interleave(ways, seconds, threads == 1 ? Clock::thread : Clock::wall));
+  }
+
+  void hessian_products(int rows) {
+    use_threads(1);
+    const Problem p(sizes, rows);
+    std::vector<Way> ways{{"ours", [&] { hessian_product(p); }}};
+#if LOWVAR_WITH_LIBTORCH
+    LibTorch torch(p);
+    torch.hessian_product();
+    must_agree("the Hessian products of the engine and LibTorch", flat(hessian_product(p)),
+               flat(torch.result()));
+    ways.push_back({"libtorch", [&] { torch.hessian_product(); }});
+#endif
+    report.add("hvp", label(rows, 1), interleave(ways, seconds, Clock::thread));
+  }
+
+  void per_samples(int rows) {
+    use_threads(1);
+    const Problem p(sizes, rows);
+    std::vector<int> offset(static_cast<std::size_t>(rows) + 1);
+    for (std::size_t r = 0; r < offset.size(); ++r) offset[r] = static_cast<int>(r);
+    int d = 0;
+    for (const auto& each : p.theta) d += static_cast<int>(each.size());
+    auto out = zeros<float>(rows, d);
+    per_sample(p, offset, out);
+    for (const int r : {0, rows / 2, rows - 1}) {
+      Problem one(sizes, 1);
+      one.theta = p.theta, one.action = {p.action[static_cast<std::size_t>(r)]}, one.psi(0, 0) = -p.psi(r, 0);
+      std::copy_n(row(p.x, r).begin(), sizes.front(), one.x.begin());
+      HandWritten hand(one, 1);
+      const auto ours = row(out, r);
+      must_agree("the gradient of a sample", {ours.begin(), ours.end()}, flat(hand()));
+    }
+    volatile float stored = 1;
+    const auto store = [&] {
+      const float x = stored;
+      float* to = out.data();
+      for (std::size_t k = 0; k < out.size(); ++k) to[k] = x;
+    };
+    report.add("per_sample", label(rows, 1),
+               interleave({{"ours", [&] { per_sample(p, offset, out); }}, {"store", store}}, seconds,
+                          Clock::thread));
+  }
+
+  /// Moments of the estimates of 64 trajectories of 200 steps, in the shards and with the functions that
+  /// measure() uses, against one plain gradient of the same rows.
+  void moments(const std::vector<std::string>& names) {
+    use_threads(1);
+    constexpr int N = 64, T = 200, of_shard = 32;
+    const Problem p(sizes, N * T);
+    const Policy policy{p.mlp};
+    const std::vector<Array<double>> theta(p.theta.begin(), p.theta.end());
+    std::vector<Trajectories> batches;
+    Rng rng(0, "moments");
+    for (int first = 0; first < N; first += of_shard) {
+      Trajectories& b = batches.emplace_back();
+      b.observation = zeros<double>(of_shard * T, sizes.front());
+      for (double& each : values(b.observation)) each = rng.normal();
+      for (int i = 0; i < of_shard; ++i) {
+        b.offset.push_back((i + 1) * T);
+        for (int t = 0; t < T; ++t) {
+          b.action.push_back(static_cast<int>(rng.uniform() * sizes.back()));
+          b.reward.push_back(rng.normal());
+          b.log_mu.push_back(0);
+          b.value.push_back(rng.normal());
+          b.next_value.push_back(rng.normal());
+        }
+      }
+    }
+    std::vector<Estimator> estimators;
+    for (const auto& name : names) estimators.push_back(make_estimator(name));
+    std::vector<const Estimator*> each;
+    for (const auto& e : estimators) each.push_back(&e);
+    Constants constants;
+    constants.gamma = 0.99;
+    const auto streamed = [&] {
+      std::vector<Moments> total(estimators.size());
+      for (const auto& b : batches) {
+        const auto g = estimate(each, policy, theta, b, b.offset, constants);
+        for (std::size_t k = 0; k < g.size(); ++k) total[k].merge(Moments::of(g[k], g[0]));
+      }
+      return total;
+    };
+    const auto plain = [&] {
+      std::vector<Array<double>> total;
+      for (const auto& b : batches) {
+        const Array<double> psi = estimators.front().weights(b, constants);
+        const auto loss = [&](Tape<double>& tape, const std::vector<Var<double>>& w, int begin, int end) {
+          const auto pi = policy_of(p.mlp, w, tape.data(b.observation, begin, end));
+          const std::span action(b.action.data() + begin, static_cast<std::size_t>(end - begin));
+          return sum(pi.log_prob(action) * tape.data(psi, begin, end));
+        };
+        auto g = sharded_value_and_grad(loss, theta, b.rows(), shard).grad;
+        if (total.empty()) total = zeros_of(g);
+        for (std::size_t k = 0; k < g.size(); ++k) total[k] += g[k];
+      }
+      return total;
+    };
+    auto mean = flat(plain());
+    for (double& x : mean) x /= N;
+    must_agree("the mean of the estimates and the gradient", streamed().front().mean, mean);
+    report.add(
+        "moments/trajectory", join("f64/b", N * T, "/t1/k", names.size()),
+        interleave({{"ours", [&] { streamed(); }}, {"plain", [&] { plain(); }}}, seconds, Clock::thread));
+  }
+
+  /// How much faster two threads are than one.
+  void scaling(int rows) {
+    const Problem p(sizes, rows);
+    HandWritten one(p, 1), two(p, 2);
+    const auto t = interleave({{"ours_t1", [&] { use_threads(1), policy_gradient(p); }},
+                               {"ours", [&] { use_threads(2), policy_gradient(p); }},
+                               {"hand_t1", [&] { use_threads(1), one(); }},
+                               {"hand", [&] { use_threads(2), two(); }}},
+                              3 * seconds, Clock::wall);
+    report.add("scaling", label(rows, 2), t,
+               {{"ours_scaling", t[0].median_us / t[1].median_us},
+                {"hand_scaling", t[2].median_us / t[3].median_us}});
+  }
+
+ private:
+  static std::vector<Array<double>> zeros_of(const std::vector<Array<double>>& like) {
+    std::vector<Array<double>> out;
+    for (const auto& each : like) out.push_back(zeros_like(each));
+    return out;
+  }
+};
+
+int run(int argc, char** argv) {
+  const std::string net = argc > 1 ? argv[1] : "";
+  if (argc < 3 || argc > 4 || (net != "4-64-64-2" && net != "17-256-256-6")) {
+    std::fprintf(stderr, "usage: bench_engine 4-64-64-2|17-256-256-6 ROWS [SECONDS]\n");
+    return 2;
+  }
+  Report report(net, argv[2]);
+  const double seconds = argc > 3 ? std::atof(argv[3]) : 2;
+  std::printf("# %s: OpenBLAS kernels %s, g++ %s, LibTorch %s\n", net.c_str(), blas_core().c_str(),
+              __VERSION__, LOWVAR_WITH_LIBTORCH ? "yes" : "no");
+  if (net == "17-256-256-6") {
+    Bench bench{{17, 256, 256, 6}, seconds, report};
+    for (const int rows : {256, 1024, 4096}) bench.policy_gradients(rows, 1, true);
+    bench.hessian_products(1024);
+    return 0;
+  }
+  Bench bench{{4, 64, 64, 2}, seconds, report};
+  for (const int rows : {1, 64, 256, 1024, 4096}) bench.policy_gradients(rows, 1, true);
+  for (const int rows : {16384, 65536, 262144, 1048576}) bench.policy_gradients(rows, 1, false);
+  for (const int rows : {1024, 8192}) bench.hessian_products(rows);
+  bench.per_samples(16384);
+  bench.moments({"gae:0.95"});
+  bench.moments({"gae:0.95", "togo", "togo-value", "td"});
+  bench.moments({"gae:0.95", "togo", "togo-value", "td", "nstep:2", "nstep:5", "gae:0.5", "gae:0.99"});
+  bench.policy_gradients(65536, 2, true);
+  bench.scaling(65536);
+  return 0;
+}
+
+}  // namespace
+}  // namespace lowvar
+
+int main(int argc, char** argv) {
+  try {
+    return lowvar::run(argc, argv);
+  } catch (const lowvar::Error& e) {
+    std::fprintf(stderr, "bench_engine: %s\n", e.what());
+    return 2;
+  }
+}

@@ -1,0 +1,80 @@
+"""bench/table.py ROWS [--json FILE] [--docs FILE] [--context TEXT]: what bench_engine measured, as a table.
+
+ROWS has a row of JSON on each line. Prints the table (Markdown), writes the rows as one JSON list, and puts the
+table between the markers of FILE.
+"""
+import argparse
+import json
+import pathlib
+import sys
+
+BEGIN, END = "<!-- bench/run --docs begins -->\n", "<!-- bench/run --docs ends -->\n"
+
+
+def time(us):
+    if us is None:
+        return ""
+    value, unit = (us, "µs") if us < 1e3 else (us / 1e3, "ms") if us < 1e6 else (us / 1e6, "s")
+    return f"{value:.3g} {unit}"
+
+
+def ratio(a, b):
+    return "" if a is None or b is None else f"{a / b:.2f}"
+
+
+def both(row, column):
+    """The median and, in brackets, the fastest round."""
+    us = row.get(column)
+    return "" if us is None else f"{time(us)} ({time(row['fastest'][column])})"
+
+
+def section(head, rows, cells):
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines += ["| " + " | ".join([f"`{row['name']}`", *cells(row)]) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def table(rows):
+    theme = lambda name: [row for row in rows if row["name"].startswith(name + "/")]
+    gradients, out = theme("policy_gradient"), []
+    out.append(section(
+        ["row", "ours", "by hand", "its products and tanh alone", "LibTorch", "ours / by hand", "by hand / products and tanh", "LibTorch / ours"],
+        gradients,
+        lambda r: [both(r, "ours_us"), both(r, "hand_us"), both(r, "kernels_us"), both(r, "libtorch_us"),
+                   ratio(r["ours_us"], r["hand_us"]), ratio(r["hand_us"], r["kernels_us"]),
+                   ratio(r["libtorch_us"], r["ours_us"])]))
+    size = lambda r: int(r["name"].split("/b")[1].split("/")[0])
+    flat = [r for r in gradients if "/4-64-64-2/" in r["name"] and r["name"].endswith("/t1") and size(r) >= 1000]
+    out.append(section(["row", "ours, ns a row", "by hand, ns a row"], flat,
+                       lambda r: [f"{1e3 * r[c] / size(r):.0f}" for c in ("ours_us", "hand_us")]))
+    out.append(section(["row", "ours, 1 thread", "ours, 2", "by hand, 1 thread", "by hand, 2", "ours, faster by",
+                        "by hand, faster by"], theme("scaling"),
+                       lambda r: [both(r, c) for c in ("ours_t1_us", "ours_us", "hand_t1_us", "hand_us")]
+                       + [f"{r['ours_scaling']:.2f}", f"{r['hand_scaling']:.2f}"]))
+    out.append(section(["row", "ours", "LibTorch", "LibTorch / ours"], theme("hvp"),
+                       lambda r: [both(r, "ours_us"), both(r, "libtorch_us"), ratio(r["libtorch_us"], r["ours_us"])]))
+    out.append(section(["row", "ours", "plain stores", "ours / stores"], theme("per_sample"),
+                       lambda r: [both(r, "ours_us"), both(r, "store_us"), ratio(r["ours_us"], r["store_us"])]))
+    out.append(section(["row", "ours", "plain gradient", "ours / plain"], theme("moments"),
+                       lambda r: [both(r, "ours_us"), both(r, "plain_us"), ratio(r["ours_us"], r["plain_us"])]))
+    return "\n".join(out)
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("rows", type=pathlib.Path)
+parser.add_argument("--json", type=pathlib.Path)
+parser.add_argument("--docs", type=pathlib.Path)
+parser.add_argument("--context", default="")
+arguments = parser.parse_args()
+rows = [json.loads(line) for line in arguments.rows.read_text().splitlines()]
+text = table(rows)
+if arguments.json:
+    arguments.json.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+if arguments.docs:
+    page = arguments.docs.read_text()
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        sys.exit(f"bench/table.py: {arguments.docs} needs the markers {BEGIN.strip()} and {END.strip()}, once each")
+    page = page[: page.index(BEGIN) + len(BEGIN)] + f"{arguments.context}\n\n{text}" + page[page.index(END):]
+    arguments.docs.write_text(page)
+else:
+    print("\n" + text)
