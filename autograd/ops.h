@@ -5,7 +5,18 @@
 //   and 2.
 // A rule is written once, on scalars: g is the cotangent, y the result, x (or a, b, c) the operands. It runs
 // on numbers in the backward pass and on Vars where the gradient is to be differentiated again. Broadcasting
-// is not its business.
+// is not its business. Operations on whole rows and matrices are declared below and defined, value and rule
+// together, in ops.cpp.
+//
+// At edges, as tests/test_ops.cpp checks:
+//   - NaN in, NaN out: of values, wherever the entry is read. Comparisons are 0 at NaN, `where` reads the
+//     branch it takes, and pow(x, 0) = pow(1, x) = 1, as in IEEE 754.
+//   - Outside its domain an elementwise value is what IEEE says (log -1 is NaN, log 0 is -infinity), and its
+//     derivative the limit of the rule (that of sqrt at 0 is infinite; of pow at 0 it may be NaN). Nothing
+//     elementwise throws. solve and log_det throw where the matrix is singular, in the backward pass too.
+//   - At a kink the derivative is the one stated beside the op; those of piecewise linear ops are of the
+//   branch
+//     taken. Maxima of rows and columns take the first of equal entries.
 #pragma once
 
 #include "autograd/tape.h"
@@ -179,6 +190,23 @@ Var<T> atan(Var<T> x, At at = At::current()) {
   return record<Atan>(Operand<T>(x, at));
 }
 
+template <std::floating_point T>
+T sigmoid(T x) {
+  return Sigmoid::value(x);
+}
+
+/// log(1 + e^x), without overflow.
+struct Softplus {
+  static constexpr const char* name = "softplus";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return (x > 0 ? x : decltype(x)(0)) + log1p(exp(-abs(x))); }
+  static auto rule(auto g, auto, auto x) { return g * sigmoid(x); }
+};
+template <class T>
+Var<T> softplus(Var<T> x, At at = At::current()) {
+  return record<Softplus>(Operand<T>(x, at));
+}
+
 /// |x|; the derivative at 0 is 0.
 struct Abs {
   static constexpr const char* name = "abs";
@@ -270,7 +298,7 @@ Var<T> pow(Var<T> a, B&& b, At at = At::current()) {
 struct Minimum {
   static constexpr const char* name = "minimum";
   static constexpr Domain domain[] = {{-2, -0.1}, {0.1, 2}};
-  static auto value(auto a, auto b) { return b < a ? b : a; }
+  static auto value(auto a, auto b) { return a <= b || a != a ? a : b; }
   static auto rule_a(auto g, auto, auto a, auto b) { return g * less_equal(a, b); }
   static auto rule_b(auto g, auto, auto a, auto b) { return g * greater(a, b); }
 };
@@ -283,7 +311,7 @@ Var<T> minimum(Var<T> a, B&& b, At at = At::current()) {
 struct Maximum {
   static constexpr const char* name = "maximum";
   static constexpr Domain domain[] = {{-2, -0.1}, {0.1, 2}};
-  static auto value(auto a, auto b) { return b > a ? b : a; }
+  static auto value(auto a, auto b) { return a >= b || a != a ? a : b; }
   static auto rule_a(auto g, auto, auto a, auto b) { return g * (1 - greater(b, a)); }
   static auto rule_b(auto g, auto, auto a, auto b) { return g * greater(b, a); }
 };
@@ -316,14 +344,50 @@ Var<T> less_equal(Var<T> a, B&& b, At at = At::current()) {
   return record<LessEqual>(Operand<T>(a, at), Operand<T>(b, at));
 }
 
+/// 1 where a < b, else 0. Piecewise constant: carries no gradient.
+struct Less {
+  static constexpr const char* name = "less";
+  static constexpr bool piecewise_constant = true;
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto b) { return decltype(a)(a < b); }
+};
+template <class T, OperandOf<T> B>
+Var<T> less(Var<T> a, B&& b, At at = At::current()) {
+  return record<Less>(Operand<T>(a, at), Operand<T>(b, at));
+}
+
+/// 1 where a >= b, else 0. Piecewise constant: carries no gradient.
+struct GreaterEqual {
+  static constexpr const char* name = "greater_equal";
+  static constexpr bool piecewise_constant = true;
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto b) { return decltype(a)(a >= b); }
+};
+template <class T, OperandOf<T> B>
+Var<T> greater_equal(Var<T> a, B&& b, At at = At::current()) {
+  return record<GreaterEqual>(Operand<T>(a, at), Operand<T>(b, at));
+}
+
+/// 1 where a = b, else 0. Piecewise constant: carries no gradient.
+struct Equal {
+  static constexpr const char* name = "equal";
+  static constexpr bool piecewise_constant = true;
+  static constexpr Domain domain[] = {{0, 1, true}, {0, 1, true}};
+  static auto value(auto a, auto b) { return decltype(a)(a == b); }
+};
+template <class T, OperandOf<T> B>
+Var<T> equal(Var<T> a, B&& b, At at = At::current()) {
+  return record<Equal>(Operand<T>(a, at), Operand<T>(b, at));
+}
+
 // ---- Three operands ----
 
-/// x held within [low, high]; the derivative with respect to x is 1 on the closed interval, and the bounds
-/// carry none.
+/// x held within [low, high] (high, should low lie above it); the derivative with respect to x is 1 on the
+/// closed interval, and the bounds carry none.
 struct Clip {
   static constexpr const char* name = "clip";
   static constexpr Domain domain[] = {{}, {-3, -2.5}, {2.5, 3}};
-  static auto value(auto x, auto low, auto high) { return x < low ? low : (x > high ? high : x); }
+  static auto value(auto x, auto low, auto high) { return Minimum::value(Maximum::value(x, low), high); }
   static auto rule_a(auto g, auto, auto x, auto low, auto high) {
     return g * less_equal(low, x) * less_equal(x, high);
   }
@@ -346,7 +410,16 @@ Var<T> where(Var<T> mask, A&& a, B&& b, At at = At::current()) {
   return record<Where>(Operand<T>(mask, at), Operand<T>(a, at), Operand<T>(b, at));
 }
 
-// ---- Matrices. Their rules are each other (primitive.h), so they too are written once. ----
+// ---- Rows: each row of the result depends on the same row of x ----
+
+/// x - log sum_j e^x_j of each row, [n x C], accurate for large x too.
+template <class T>
+Var<T> log_softmax(Var<T> x, At at = At::current());
+/// log sum_j e^x_j of each row, [n x C] -> [n x 1].
+template <class T>
+Var<T> logsumexp(Var<T> x, At at = At::current());
+
+// ---- Matrices ----
 
 /// A B, A' B and A B'.
 template <class T>
@@ -359,6 +432,17 @@ Var<T> matmul_nt(Var<T> a, Var<T> b, At at = At::current());
 /// x W + b for x [n x p], W [p x q], b [1 x q].
 template <class T>
 Var<T> linear(Var<T> x, Var<T> W, Var<T> b, At at = At::current());
+
+/// X with A X = B, and with A' X = B, for A [n x n] and B [n x k]. Throws where A is singular.
+template <class T>
+Var<T> solve(Var<T> A, Var<T> B, At at = At::current());
+template <class T>
+Var<T> solve_transposed(Var<T> A, Var<T> B, At at = At::current());
+/// log |det A|, 1x1. Throws where A is singular.
+template <class T>
+Var<T> log_det(Var<T> A, At at = At::current());
+
+// ---- Linear maps of the entries of x ----
 
 /// Sums x over rows, columns or both, to the given shape: each side is that of x or 1.
 template <class T>
@@ -381,14 +465,34 @@ Var<T> gather(Var<T> table, std::span<const int> index, At at = At::current());
 template <class T>
 Var<T> scatter_add(Var<T> x, std::span<const int> index, int rows, At at = At::current());
 
+template <class T>
+Var<T> transpose(Var<T> x, At at = At::current());
+
+/// The block of x of this shape whose first entry is (row, col).
+template <class T>
+Var<T> block(Var<T> x, int row, int col, Shape shape, At at = At::current());
+/// The adjoint of block: zeros of this shape with x at (row, col).
+template <class T>
+Var<T> pad(Var<T> x, int row, int col, Shape shape, At at = At::current());
+
+/// Sums of what follows in each group of rows: y_r = x_r + factor y_(r+1), [n x C]; `offset` [G+1] cuts the
+/// rows into G groups, as for grouped_grad.
+template <class T>
+Var<T> discounted_sum(Var<T> x, std::type_identity_t<T> factor, std::span<const int> offset,
+                      At at = At::current());
+/// The adjoint of discounted_sum: y_r = x_r + factor y_(r-1).
+template <class T>
+Var<T> discounted_sum_forward(Var<T> x, std::type_identity_t<T> factor, std::span<const int> offset,
+                              At at = At::current());
+
 // ---- The list ----
 
 template <class... Definitions>
 struct List {};
 
-using ElementwiseOps =
-    List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, Expm1, Sigmoid, Sin, Cos, Atan, Abs, Elu, Add,
-         Subtract, Multiply, Divide, Pow, Minimum, Maximum, Greater, LessEqual, Clip, Where>;
+using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, Expm1, Sigmoid, Softplus, Sin,
+                            Cos, Atan, Abs, Elu, Add, Subtract, Multiply, Divide, Pow, Minimum, Maximum,
+                            Greater, LessEqual, Less, GreaterEqual, Equal, Clip, Where>;
 
 /// An operation as the tests see it: how to call it, and on what.
 template <class T>
@@ -401,7 +505,7 @@ struct OpEntry {
   Var<T> (*apply)(std::span<const Operand<T>>);
 };
 
-/// Every operation there is: the elementwise list and the matrix ones.
+/// Every operation there is: the elementwise list and those of ops.cpp.
 template <class T>
 std::vector<OpEntry<T>> all_ops();
 

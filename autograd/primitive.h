@@ -1,15 +1,14 @@
 // How a definition becomes an Op: three families, each with its rule in one form that serves both lives.
 //   elementwise  a scalar rule, run by one row loop on numbers or recorded on Vars (ops.h);
-//   matrix       the cotangent of an operand is again a product, described as data: which two factors, which
-//   transposed; linear map   the cotangent is the adjoint map applied to g, and the adjoint of the adjoint is
-//   the map itself.
+//   rows         the same, where the value is computed a row at a time;
+//   linear map   the cotangent is the adjoint map applied to g, and the adjoint of the adjoint is the map.
+// A matrix product's cotangents are products again (ops.cpp).
 // Included by ops.cpp, and by whoever defines an operation of their own elsewhere.
 #pragma once
 
 #include <algorithm>
 
 #include "autograd/ops.h"
-#include "core/blas.h"
 
 namespace lowvar {
 namespace detail {
@@ -276,240 +275,71 @@ struct Elementwise {
   static constexpr Op<T> op{D::name, pullback, pullback_graph, own_rows, shared};
 };
 
-// ---- Matrices ----
+// ---- Rows ----
 
-enum class Product { nn, tn, nt };  // A B, A' B, A B'
+// A definition D has
+//   value(x, rows, cols, y, scratch)   each row of y from the row of x; y has y_cols(cols) columns, scratch
+//   is
+//                                      as large as x
+//   rule(g, y, x, s)                   the cotangent of an entry of x, as of an elementwise op, s being the
+//   sum
+//                                      of g's row; g and y are repeated where they have one column
 
-/// The cotangent of an operand of a product as another product, of the cotangent g and the other operand.
-struct ProductRule {
-  Product product;
-  bool g_first;
-};
-
-/// dA and dB for C = AB: G B', A' G.  C = A'B: B G', A G.  C = AB': G B, G' A.
-constexpr ProductRule product_rule(Product product, int i) {
-  switch (product) {
-    case Product::nn:
-      return i == 0 ? ProductRule{Product::nt, true} : ProductRule{Product::tn, false};
-    case Product::tn:
-      return i == 0 ? ProductRule{Product::nt, false} : ProductRule{Product::nn, false};
-    default:
-      return i == 0 ? ProductRule{Product::nn, true} : ProductRule{Product::tn, true};
-  }
-}
-
-constexpr Shape product_shape(Product product, Shape a, Shape b) {
-  return {product == Product::tn ? a.cols : a.rows, product == Product::nt ? b.rows : b.cols};
-}
-constexpr bool product_fits(Product product, Shape a, Shape b) {
-  return (product == Product::tn ? a.rows : a.cols) == (product == Product::nt ? b.cols : b.rows);
-}
-
-/// C (+)= the product.
-template <class T>
-void multiply(Product product, Shape a_shape, const T* a, Shape b_shape, const T* b, T beta, T* c) {
-  const Shape out = product_shape(product, a_shape, b_shape);
-  gemm(product == Product::tn, product == Product::nt, out.rows, out.cols,
-       product == Product::tn ? a_shape.rows : a_shape.cols, a, b, beta, c);
-}
-
-template <class T>
-Var<T> product(Product product, Var<T> a, Var<T> b, At at) {
-  return product == Product::nn   ? matmul(a, b, at)
-         : product == Product::tn ? matmul_tn(a, b, at)
-                                  : matmul_nt(a, b, at);
-}
-
-/// out [m x n] (+)= a b'.
-template <class T>
-void outer(const T* a, int m, const T* b, int n, T* out, bool accumulate) {
-  for (int i = 0; i < m; ++i, out += n) {
-    const T scale = a[i];
-    if (accumulate)
-      for (int j = 0; j < n; ++j) out[j] = std::fma(scale, b[j], out[j]);
-    else
-      for (int j = 0; j < n; ++j) out[j] = scale * b[j];
-  }
-}
-
-template <Product P, class T>
-struct Matmul {
-  static constexpr const char* name = P == Product::nn   ? "matmul"
-                                      : P == Product::tn ? "matmul_tn"
-                                                         : "matmul_nt";
-
-  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out, bool accumulate) {
-    const ProductRule r = product_rule(P, i);
-    const Node<T>& other = *f.x[1 - i];
-    const int cols = f.y->shape.cols;
-    // Rows of the result are rows of A in A B and A B'; a range of them needs that range of A.
-    const bool by_rows = P != Product::tn && i == 1;
-    const Shape g_shape{end - begin, cols};
-    const Shape other_shape = by_rows ? Shape{end - begin, other.shape.cols} : other.shape;
-    const T* other_value = by_rows ? other.value + Shape{begin, other.shape.cols}.size() : other.value;
-    if (by_rows && end - begin == 1) {  // one sample: an outer product, a store for each entry
-      if (r.g_first)
-        outer(g, cols, other_value, other.shape.cols, out, accumulate);
+template <class D, class T>
+struct Rowwise {
+  static void pullback(const Frame<T>& f, int, int begin, int end, const T* g, T* out, bool accumulate) {
+    const int n = end - begin, y_cols = f.y->shape.cols, cols = f.x[0]->shape.cols;
+    const auto mark = f.arena->mark();
+    T* s = f.arena->template allocate<T>(static_cast<std::size_t>(n));
+    for (int r = 0; r < n; ++r) s[r] = sum(g + Shape{r, y_cols}.size(), y_cols);
+    const Shape like_y{n, y_cols}, like_x{n, cols};
+    const T *y = f.y->value + Shape{begin, y_cols}.size(), *x = f.x[0]->value + Shape{begin, cols}.size();
+    const Walk<T, 4> walk(like_x, {like_y, like_y, like_x, {n, 1}}, {g, y, x, s}, 0, n, *f.arena);
+    for (int i = 0; i < walk.segments(); ++i) {
+      T* o = out + walk.start(i);
+      const T *gs = walk(0, i), *ys = walk(1, i), *xs = walk(2, i), *ss = walk(3, i);
+      const int size = walk.size(i);
+      if (accumulate)
+        for (int j = 0; j < size; ++j) o[j] += D::rule(gs[j], ys[j], xs[j], ss[j]);
       else
-        outer(other_value, other.shape.cols, g, cols, out, accumulate);
-      return;
+        for (int j = 0; j < size; ++j) o[j] = D::rule(gs[j], ys[j], xs[j], ss[j]);
     }
-    if (r.g_first)
-      multiply(r.product, g_shape, g, other_shape, other_value, T(accumulate), out);
-    else
-      multiply(r.product, other_shape, other_value, g_shape, g, T(accumulate), out);
+    f.arena->rewind(mark);
   }
-
-  static Var<T> pullback_graph(Var<T>, const std::array<Var<T>, 3>& x, int i, Var<T> g) {
-    const ProductRule r = product_rule(P, i);
-    const Var<T>& other = x[static_cast<std::size_t>(1 - i)];
-    return r.g_first ? product(r.product, g, other, At::current())
-                     : product(r.product, other, g, At::current());
+  static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
+    return D::rule(g, y, x[0], sum_to(g, {g.rows(), 1}));
   }
+  static bool own_rows(const Frame<T>&, int) { return true; }
+  static bool shared(const Frame<T>&, int) { return false; }
 
-  static bool own_rows(const Frame<T>&, int i) { return P != Product::tn && i == 0; }
-  static bool shared(const Frame<T>&, int i) { return P != Product::tn && i == 1; }
-
-  static constexpr Op<T> op{name, pullback, pullback_graph, own_rows, shared};
-};
-
-/// x W + b; the bias is prefilled and the product accumulates onto it.
-template <class T>
-struct Linear {
-  static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out, bool accumulate) {
-    if (i < 2) return Matmul<Product::nn, T>::pullback(f, i, begin, end, g, out, accumulate);
-    const int cols = f.y->shape.cols;
-    if (!accumulate) std::fill_n(out, cols, T(0));
-    for (int r = 0; r < end - begin; ++r)
-      for (int j = 0; j < cols; ++j)
-        out[j] += g[static_cast<std::size_t>(r) * static_cast<std::size_t>(cols) + j];
-  }
-  static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g) {
-    if (i < 2) return Matmul<Product::nn, T>::pullback_graph(y, x, i, g);
-    return sum_to(g, x[2].shape());
-  }
-  static bool own_rows(const Frame<T>&, int i) { return i == 0; }
-  static bool shared(const Frame<T>&, int i) { return i > 0; }
-
-  static constexpr Op<T> op{"linear", pullback, pullback_graph, own_rows, shared};
+  static constexpr Op<T> op{D::name, pullback, pullback_graph, own_rows, shared};
 };
 
 // ---- Linear maps ----
 
 // A map M has
-//   apply(x_shape, x, index, y_shape, y)   y += M x
-//   adjoint                                the map M', for which <M x, g> = <x, M' g>
-//   own_rows(x_shape, y_shape)             row r of M x depends on row r of x alone
-//   shared(x_shape)                        M x is defined row by row from the whole of x
-
-struct BroadcastTo;
-struct Place;
-struct ScatterAdd;
-
-struct SumTo {
-  static constexpr const char* name = "sum_to";
-  using adjoint = BroadcastTo;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int*, Shape y_shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r) {
-      const T* in = x + Shape{r, x_shape.cols}.size();
-      T* out = y + (y_shape.rows == 1 ? 0 : Shape{r, y_shape.cols}.size());
-      if (y_shape.cols == 1) {
-        out[0] += sum(in, x_shape.cols);
-      } else {
-        for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
-      }
-    }
-  }
-  static bool own_rows(Shape x, Shape y) { return x.rows == y.rows; }
-  static bool shared(Shape) { return false; }
-};
-
-struct BroadcastTo {
-  static constexpr const char* name = "broadcast_to";
-  using adjoint = SumTo;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int*, Shape y_shape, T* y) {
-    for (int r = 0; r < y_shape.rows; ++r) {
-      const T* in = x + (x_shape.rows == 1 ? 0 : Shape{r, x_shape.cols}.size());
-      T* out = y + Shape{r, y_shape.cols}.size();
-      for (int j = 0; j < y_shape.cols; ++j) out[j] += in[x_shape.cols == 1 ? 0 : j];
-    }
-  }
-  static bool own_rows(Shape x, Shape y) { return x.rows == y.rows; }
-  static bool shared(Shape x) { return x.rows == 1; }
-};
-
-struct Pick {
-  static constexpr const char* name = "pick";
-  using adjoint = Place;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* index, Shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r)
-      y[r] += x[Shape{r, x_shape.cols}.size() + static_cast<std::size_t>(index[r])];
-  }
-  static bool own_rows(Shape, Shape) { return true; }
-  static bool shared(Shape) { return false; }
-};
-
-struct Place {
-  static constexpr const char* name = "place";
-  using adjoint = Pick;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* index, Shape y_shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r)
-      y[Shape{r, y_shape.cols}.size() + static_cast<std::size_t>(index[r])] += x[r];
-  }
-  static bool own_rows(Shape, Shape) { return true; }
-  static bool shared(Shape) { return false; }
-};
-
-struct Gather {
-  static constexpr const char* name = "gather";
-  using adjoint = ScatterAdd;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* index, Shape y_shape, T* y) {
-    for (int r = 0; r < y_shape.rows; ++r) {
-      const T* in = x + Shape{index[r], x_shape.cols}.size();
-      T* out = y + Shape{r, x_shape.cols}.size();
-      for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
-    }
-  }
-  static bool own_rows(Shape, Shape) { return false; }
-  static bool shared(Shape) { return true; }
-};
-
-struct ScatterAdd {
-  static constexpr const char* name = "scatter_add";
-  using adjoint = Gather;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* index, Shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r) {
-      const T* in = x + Shape{r, x_shape.cols}.size();
-      T* out = y + Shape{index[r], x_shape.cols}.size();
-      for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
-    }
-  }
-  static bool own_rows(Shape, Shape) { return false; }
-  static bool shared(Shape) { return false; }
-};
+//   apply(x_shape, x, index, factor, y_shape, y)   y += M x
+//   adjoint                                        the map M', for which <M x, g> = <x, M' g>
+//   own_rows(x_shape, y_shape)                     row r of M x depends on row r of x alone
+//   shared(x_shape)                                M x is defined row by row from the whole of x
+//   index_by_row                                   row r of M x has the entry r of the index
 
 /// Records M x; the index lives in the arena already.
 template <class M, class T>
-Var<T> record_map(Var<T> x, const int* index, Shape y_shape);
+Var<T> record_map(Var<T> x, const int* index, Shape y_shape, T factor = 0);
 
 template <class M, class T>
 struct LinearMap {
   static void pullback(const Frame<T>& f, int, int begin, int end, const T* g, T* out, bool accumulate) {
     const Shape x = f.x[0]->shape, y = f.y->shape;
     const bool own = M::own_rows(x, y);
-    const int* index = f.y->index ? f.y->index + begin : nullptr;
+    const int* index = M::index_by_row ? f.y->index + begin : f.y->index;
     const Shape to = own ? Shape{end - begin, x.cols} : x;
     if (!accumulate) std::fill_n(out, to.size(), T(0));
-    M::adjoint::apply(Shape{end - begin, y.cols}, g, index, to, out);
+    M::adjoint::apply(Shape{end - begin, y.cols}, g, index, f.y->factor, to, out);
   }
   static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
-    return record_map<typename M::adjoint>(g, y.node().index, x[0].shape());
+    return record_map<typename M::adjoint>(g, y.node().index, x[0].shape(), y.node().factor);
   }
   static bool own_rows(const Frame<T>& f, int) { return M::own_rows(f.x[0]->shape, f.y->shape); }
   static bool shared(const Frame<T>& f, int) { return M::shared(f.x[0]->shape); }

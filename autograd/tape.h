@@ -59,7 +59,8 @@ struct Node {
   std::array<int, 3> operand{-1, -1, -1};
   Shape shape;
   const T* value = nullptr;
-  const int* index = nullptr;   // the row or column numbers of gather, pick and their adjoints
+  const int* index = nullptr;   // row or column numbers, of those linear maps that have any
+  T factor = 0;                 // of discounted sums
   bool needs_gradient = false;  // depends on a parameter
   bool per_row = false;         // depends on data: row r belongs to sample r
 };

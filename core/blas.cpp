@@ -3,6 +3,7 @@
 
 #include <omp.h>
 
+#include <cmath>
 #include <vector>
 #include <xtensor-blas/xblas.hpp>
 #include <xtensor-blas/xlapack.hpp>
@@ -46,6 +47,41 @@ void serial_gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const 
                                   T(1), a, lda, b, ldb, beta, c, n);
 }
 
+void check_pivots(int info, int n) {
+  expect(info == 0, "a linear system of ", n, " equations is singular: pivot ", info, " is zero");
+}
+
+std::size_t at(int i, int j, int cols) {
+  return static_cast<std::size_t>(i) * static_cast<std::size_t>(cols) + static_cast<std::size_t>(j);
+}
+
+template <class T>
+void serial_solve(int n, int columns, T* a, T* b, bool transpose) {
+  if (n == 0 || columns == 0) return;
+  const SerialBlas serial;
+  if (!transpose)  // LAPACK's matrices are column-major
+    for (int i = 0; i < n; ++i)
+      for (int j = 0; j < i; ++j) std::swap(a[at(i, j, n)], a[at(j, i, n)]);
+  std::vector<T> x(at(n, 0, columns));
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < columns; ++j) x[at(j, i, n)] = b[at(i, j, columns)];
+  std::vector<xt::blas_index_t> pivots(static_cast<std::size_t>(n));
+  check_pivots(cxxlapack::gesv<xt::blas_index_t>(n, columns, a, n, pivots.data(), x.data(), n), n);
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < columns; ++j) b[at(i, j, columns)] = x[at(j, i, n)];
+}
+
+template <class T>
+T serial_log_det(int n, T* a) {
+  if (n == 0) return 0;
+  const SerialBlas serial;
+  std::vector<xt::blas_index_t> pivots(static_cast<std::size_t>(n));
+  check_pivots(cxxlapack::getrf<xt::blas_index_t>(n, n, a, n, pivots.data()), n);
+  T out = 0;
+  for (int i = 0; i < n; ++i) out += std::log(std::abs(a[at(i, i, n)]));
+  return out;
+}
+
 }  // namespace
 
 void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float beta,
@@ -57,24 +93,15 @@ void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double*
   serial_gemm(transpose_a, transpose_b, m, n, k, a, b, beta, c);
 }
 
-void solve(int n, int columns, double* a, double* b) {
-  if (n == 0 || columns == 0) return;
-  const SerialBlas serial;
-  const auto at = [](int i, int j, int cols) {
-    return static_cast<std::size_t>(i) * static_cast<std::size_t>(cols) + static_cast<std::size_t>(j);
-  };
-  // LAPACK's matrices are column-major.
-  for (int i = 0; i < n; ++i)
-    for (int j = 0; j < i; ++j) std::swap(a[at(i, j, n)], a[at(j, i, n)]);
-  std::vector<double> x(at(n, 0, columns));
-  for (int i = 0; i < n; ++i)
-    for (int j = 0; j < columns; ++j) x[at(j, i, n)] = b[at(i, j, columns)];
-  std::vector<xt::blas_index_t> pivots(static_cast<std::size_t>(n));
-  const int info = cxxlapack::gesv<xt::blas_index_t>(n, columns, a, n, pivots.data(), x.data(), n);
-  expect(info == 0, "a linear system of ", n, " equations is singular: pivot ", info, " is zero");
-  for (int i = 0; i < n; ++i)
-    for (int j = 0; j < columns; ++j) b[at(i, j, columns)] = x[at(j, i, n)];
+void solve(int n, int columns, float* a, float* b, bool transpose) {
+  serial_solve(n, columns, a, b, transpose);
 }
+void solve(int n, int columns, double* a, double* b, bool transpose) {
+  serial_solve(n, columns, a, b, transpose);
+}
+
+float log_det(int n, float* a) { return serial_log_det(n, a); }
+double log_det(int n, double* a) { return serial_log_det(n, a); }
 
 std::string blas_core() { return openblas_get_corename(); }
 std::string blas_config() { return openblas_get_config(); }

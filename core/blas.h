@@ -14,10 +14,16 @@ void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* 
 void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
           double beta, double* c);
 
-/// Solves A X = B by elimination with partial pivoting (LAPACK's gesv) on the calling thread. A is n x n, B
-/// is n x columns, both row-major and contiguous; A is destroyed, B becomes X. Throws Error where a pivot is
+/// Solves A X = B, or A' X = B, by elimination with partial pivoting (LAPACK's gesv) on the calling thread. A
+/// is n x n, B is n x columns, both row-major and contiguous; A is destroyed, B becomes X. Throws Error where
+/// a pivot is zero.
+void solve(int n, int columns, float* a, float* b, bool transpose = false);
+void solve(int n, int columns, double* a, double* b, bool transpose = false);
+
+/// log |det A| of A [n x n] by the same elimination (getrf); A is destroyed. Throws Error where a pivot is
 /// zero.
-void solve(int n, int columns, double* a, double* b);
+float log_det(int n, float* a);
+double log_det(int n, double* a);
 
 /// The kernels OpenBLAS chose for this CPU ("Haswell", "SkylakeX", ...).
 std::string blas_core();

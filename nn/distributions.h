@@ -20,13 +20,13 @@ struct Categorical {
   /// log pi(a_r) of each row, [n x 1].
   Var<T> log_prob(std::span<const int> action) const { return pick(log_p, action); }
   /// -sum_a pi(a) log pi(a), [n x 1].
-  Var<T> entropy() const { return -sum_rows(exp(log_p) * log_p); }
+  Var<T> entropy() const { return lowvar::entropy(log_p); }
 };
 
 /// KL(p || q) of each row, [n x 1].
 template <class T>
 Var<T> kl(const Categorical<T>& p, const Categorical<T>& q) {
-  return sum_rows(exp(p.log_p) * (p.log_p - q.log_p));
+  return kl(p.log_p, q.log_p);
 }
 
 /// Independent normals with means [n x C] and log standard deviations [n x C] or [1 x C].
@@ -37,8 +37,7 @@ struct DiagGaussian {
 
   /// log density of each row of `action` [n x C], [n x 1].
   Var<T> log_prob(const Operand<T>& action) const {
-    const Var<T> z = subtract(action, Operand<T>(mean)) * exp(-log_std);
-    return sum_rows(square(z) * T(-0.5) - log_std - T(0.5) * std::log(T(2) * std::numbers::pi_v<T>));
+    return sum_rows(gaussian_log_density(action, mean, log_std));
   }
   /// sum_i log sigma_i + C (1 + log 2 pi) / 2, [n x 1].
   Var<T> entropy() const {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -49,6 +50,8 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
   return off == 0 ? 0 : std::sqrt(off / size);
 }
 
+Tensor regular(const Tensor& A) { return A + 6 * torch::eye(A.size(0), torch::kFloat64); }
+
 /// The same operation there: of the operands, the shape of the result and the index of the node.
 using Peer = std::function<Tensor(const std::vector<Tensor>&, Shape, const Tensor& index)>;
 using X = const std::vector<Tensor>&;
@@ -65,6 +68,37 @@ const std::map<std::string, Peer>& peers() {
       {"log1p", [](X x, Shape, const Tensor&) { return x[0].log1p(); }},
       {"expm1", [](X x, Shape, const Tensor&) { return x[0].expm1(); }},
       {"sigmoid", [](X x, Shape, const Tensor&) { return x[0].sigmoid(); }},
+      {"softplus", [](X x, Shape, const Tensor&) { return torch::softplus(x[0], 1, 700); }},
+      {"less", [](X x, Shape, const Tensor&) { return (x[0] < x[1]).to(x[0].dtype()); }},
+      {"greater_equal", [](X x, Shape, const Tensor&) { return (x[0] >= x[1]).to(x[0].dtype()); }},
+      {"equal", [](X x, Shape, const Tensor&) { return (x[0] == x[1]).to(x[0].dtype()); }},
+      {"log_softmax", [](X x, Shape, const Tensor&) { return x[0].log_softmax(1); }},
+      {"logsumexp", [](X x, Shape, const Tensor&) { return x[0].logsumexp(1, true); }},
+      // the list adds 6 I to the matrices of linear systems
+      {"solve", [](X x, Shape, const Tensor&) { return torch::linalg_solve(regular(x[0]), x[1], true); }},
+      {"solve_transposed",
+       [](X x, Shape, const Tensor&) { return torch::linalg_solve(regular(x[0]).t(), x[1], true); }},
+      {"log_det",
+       [](X x, Shape, const Tensor&) {
+         return std::get<1>(torch::linalg_slogdet(regular(x[0]))).view({1, 1});
+       }},
+      {"transpose", [](X x, Shape, const Tensor&) { return x[0].t(); }},
+      {"block", [](X x, Shape s, const Tensor&) { return x[0].narrow(0, 1, s.rows).narrow(1, 1, s.cols); }},
+      {"pad",
+       [](X x, Shape, const Tensor&) {
+         return torch::constant_pad_nd(x[0], {1, 0, 1, 0});
+       }},
+      // a product with the matrix of discounts, for the groups and the factor of the list
+      {"discounted_sum",
+       [](X x, Shape, const Tensor&) {
+         return torch::tensor({{1.0, 0.75, 0.0}, {0.0, 1.0, 0.0}, {0.0, 0.0, 1.0}}, torch::kFloat64)
+             .matmul(x[0]);
+       }},
+      {"discounted_sum_forward",
+       [](X x, Shape, const Tensor&) {
+         return torch::tensor({{1.0, 0.0, 0.0}, {0.75, 1.0, 0.0}, {0.0, 0.0, 1.0}}, torch::kFloat64)
+             .matmul(x[0]);
+       }},
       {"sin", [](X x, Shape, const Tensor&) { return x[0].sin(); }},
       {"cos", [](X x, Shape, const Tensor&) { return x[0].cos(); }},
       {"atan", [](X x, Shape, const Tensor&) { return x[0].atan(); }},
@@ -99,16 +133,24 @@ const std::map<std::string, Peer>& peers() {
        }},
       {"pick", [](X x, Shape, const Tensor& i) { return x[0].gather(1, i.unsqueeze(1)); }},
       {"place",
-       [](X x, Shape s, const Tensor& i) {
-         return torch::zeros({s.rows, s.cols}, x[0].dtype()).scatter_add(1, i.unsqueeze(1), x[0]);
-       }},
+       [](X x, Shape s,
+          const Tensor&
+              i) { return torch::zeros({s.rows, s.cols}, x[0].dtype()).scatter_add(1, i.unsqueeze(1), x[0]); }},
       {"gather", [](X x, Shape, const Tensor& i) { return x[0].index_select(0, i); }},
       {"scatter_add",
-       [](X x, Shape s, const Tensor& i) {
-         return torch::zeros({s.rows, s.cols}, x[0].dtype()).index_add(0, i, x[0]);
-       }},
+       [](X x, Shape s,
+          const Tensor& i) { return torch::zeros({s.rows, s.cols}, x[0].dtype()).index_add(0, i, x[0]); }},
   };
   return all;
+}
+
+/// The index of a node, of an operand of shape x.
+Tensor index_of(const Var<double>& y, Shape x) {
+  const int* at = y.node().index;
+  const std::string name = y.node().op->name;
+  const bool adjoint = name == "scatter_add" || name == "place" || name == "pad";
+  return at ? tensor(std::span<const int>(at, static_cast<std::size_t>(adjoint ? x.rows : y.rows())))
+            : Tensor();
 }
 
 TEST(LibTorch, AgreesOnEveryListedOperation) {
@@ -139,12 +181,7 @@ TEST(LibTorch, AgreesOnEveryListedOperation) {
         if (differentiated(i)) parameters.push_back(operands.back()), there[i].requires_grad_();
       }
       const Var<double> y = op.apply(std::vector<Operand<double>>(operands.begin(), operands.end()));
-      Tensor index;
-      if (const int* at = y.node().index)
-        index = tensor(std::span<const int>(
-            at, static_cast<std::size_t>(
-                    peer->first == "scatter_add" || peer->first == "place" ? shapes[0].rows : y.rows())));
-      const Tensor y_there = peer->second(there, y.shape(), index);
+      const Tensor y_there = peer->second(there, y.shape(), index_of(y, shapes[0]));
       const auto label = [&] { return join(op.name, " pattern ", pattern); };
       EXPECT_LE(distance(numbers(y.value()), numbers(y_there)), 1e-12) << label();
       if (parameters.empty()) continue;
@@ -161,6 +198,81 @@ TEST(LibTorch, AgreesOnEveryListedOperation) {
     }
   }
   EXPECT_GT(compared, 100);
+}
+
+/// The same value in both.
+struct Pair {
+  Var<double> here;
+  Tensor there;
+};
+
+/// Brought into a domain, smoothly.
+Pair within(const Domain& d, const Pair& x) {
+  if (d.binary)
+    return {greater(x.here, 0) * (d.high - d.low) + d.low,
+            (x.there > 0).to(torch::kFloat64) * (d.high - d.low) + d.low};
+  const double half = 0.5 * (d.high - d.low), middle = 0.5 * (d.high + d.low);
+  return {tanh(x.here) * half + middle, x.there.tanh() * half + middle};
+}
+
+TEST(LibTorch, AgreesOnRandomCompositesOfTheList) {
+  const auto ops = all_ops<double>();
+  std::map<std::string, int> used;
+  for (std::uint32_t graph = 0; graph < 60; ++graph) {
+    Rng rng(24, "graphs", graph);
+    const auto below = [&](std::size_t n) { return static_cast<std::size_t>(rng.bits() % n); };
+    std::deque<Array<double>> leaves;
+    Tape<double> tape;
+    std::vector<Var<double>> parameters;
+    std::vector<Tensor> parameters_there;
+    std::vector<Pair> pool;
+    // An earlier value of this shape where there is one, as often as not; else a new leaf.
+    const auto of_shape = [&](Shape s) {
+      std::vector<Pair> fitting;
+      for (const Pair& each : pool)
+        if (each.here.shape() == s) fitting.push_back(each);
+      if (!fitting.empty() && rng.uniform() < 0.8) return fitting[below(fitting.size())];
+      leaves.push_back(zeros<double>(s.rows, s.cols));
+      for (double& v : values(leaves.back())) v = rng.normal();
+      parameters.push_back(tape.parameter(leaves.back()));
+      parameters_there.push_back(tensor(leaves.back()).requires_grad_());
+      return Pair{parameters.back(), parameters_there.back()};
+    };
+    for (int step = 0; step < 15; ++step) {
+      const auto& op = ops[below(ops.size())];
+      const auto& shapes = op.shapes[below(op.shapes.size())];
+      std::vector<Operand<double>> here;
+      std::vector<Tensor> there;
+      for (std::size_t i = 0; i < shapes.size(); ++i) {
+        const Pair x = within(op.domain[i], of_shape(shapes[i]));
+        const bool fixed = std::find(op.without_rule.begin(), op.without_rule.end(), static_cast<int>(i)) !=
+                           op.without_rule.end();
+        here.push_back(fixed ? stop_gradient(x.here) : x.here);
+        there.push_back(fixed ? x.there.detach() : x.there);
+      }
+      const Var<double> y = op.apply(here);
+      pool.push_back({y, peers().at(op.name)(there, y.shape(), index_of(y, shapes[0]))});
+      EXPECT_LE(distance(numbers(y.value()), numbers(pool.back().there)), 1e-12)
+          << op.name << " in graph " << graph;
+      ++used[op.name];
+    }
+    Var<double> loss = sum(parameters.front()) * 0;
+    Tensor loss_there = parameters_there.front().sum() * 0;
+    for (const Pair& each : pool) {
+      loss = loss + mean(square(each.here));
+      loss_there = loss_there + each.there.square().mean();
+    }
+    const auto g = grad(loss, parameters);
+    const auto g_there = torch::autograd::grad({loss_there}, parameters_there, {}, {}, false, true);
+    for (std::size_t i = 0; i < g.size(); ++i)
+      if (g_there[i].defined()) {
+        EXPECT_LE(distance(numbers(g[i]), numbers(g_there[i])), 1e-11)
+            << "leaf " << i << " of graph " << graph;
+      } else {
+        EXPECT_EQ(g[i], zeros_like(g[i]));
+      }
+  }
+  for (const auto& op : ops) EXPECT_GT(used[op.name], 0) << op.name;
 }
 
 /// Weighted log-probabilities of actions under a network 4-64-64-2.

@@ -120,6 +120,7 @@ TEST(Functions, SumsAndMeans) {
 TEST(Functions, DerivativesOfOrdersOneAndTwo) {
   const auto x = random_array(4, 3, "x"), w = random_array(4, 3, "w"), target = random_array(4, 3, "target");
   const Array<double> column = random_array(4, 1, "column");
+  const std::vector<int> label{2, 0, 1, 1}, groups{0, 1, 4};
   const std::vector<std::pair<const char*, std::function<Var<double>(Var<double>)>>> losses = {
       {"sum", [](auto v) { return square(sum(square(v))); }},
       {"sum_rows", [](auto v) { return sum(square(sum_rows(square(v)))); }},
@@ -130,6 +131,34 @@ TEST(Functions, DerivativesOfOrdersOneAndTwo) {
       {"softmax", [&](auto v) { return dot(softmax(v), w); }},
       {"softplus", [&](auto v) { return dot(softplus(v), w); }},
       {"mse", [&](auto v) { return mse(square(v), target); }},
+      {"sum_columns", [](auto v) { return sum(square(sum_columns(square(v)))); }},
+      {"mean_rows", [](auto v) { return sum(square(mean_rows(square(v)))); }},
+      {"mean_columns", [](auto v) { return sum(square(mean_columns(square(v)))); }},
+      {"max_rows", [&](auto v) { return dot(square(max_rows(v)), column); }},
+      {"max_columns", [](auto v) { return sum(exp(max_columns(square(v)))); }},
+      {"max", [](auto v) { return square(max(v * v)); }},
+      {"logsumexp_columns", [](auto v) { return sum(square(logsumexp_columns(v))); }},
+      {"logsumexp_all", [](auto v) { return square(logsumexp_all(v)); }},
+      {"norm", [](auto v) { return norm(v) * sum(v); }},
+      {"row_slice", [](auto v) { return sum(square(row_slice(v, 1, 3)) * row_slice(v, 2, 4)); }},
+      {"column_slice", [](auto v) { return sum(square(column_slice(v, 1, 3)) * column_slice(v, 0, 2)); }},
+      {"concatenate_rows",
+       [](auto v) {
+         return norm(concatenate_rows<double>({v, square(v), v}));
+       }},
+      {"concatenate_columns",
+       [](auto v) {
+         return norm(concatenate_columns<double>({v, exp(v)}));
+       }},
+      {"entropy", [&](auto v) { return dot(entropy(log_softmax(v)), column); }},
+      {"kl", [&](auto v) { return dot(kl(log_softmax(v), log_softmax(v * w)), column); }},
+      {"cross_entropy", [&](auto v) { return cross_entropy(v, label); }},
+      {"gaussian_log_density", [&](auto v) { return dot(gaussian_log_density(target, v, tanh(v)), w); }},
+      {"huber", [](auto v) { return sum(huber(v, 0.7)); }},
+      {"determinant", [](auto v) { return log_det(matmul_tn(v, v)); }},
+      {"least squares",
+       [&](auto v) { return sum(square(solve(matmul_tn(v, v), matmul_tn(v, tanh(v) * w)))); }},
+      {"returns", [&](auto v) { return dot(square(discounted_sum(v, 0.9, groups)), w); }},
   };
   for (const auto& [name, loss] : losses) {
     const auto report = gradcheck(loss, x, {.orders = 2, .tolerance = 1e-7});
@@ -206,6 +235,41 @@ TEST(Functions, MseCarriesNoGradientToItsTarget) {
   const auto g = grad([&](Var<double> v) { return mse(v, target); }, x);
   for (std::size_t i = 0; i < x.size(); ++i)
     EXPECT_NEAR(g.data()[i], 2 * (x.data()[i] - target.data()[i]) / 6, 1e-15);
+}
+
+TEST(Functions, PartsAndExtremes) {
+  const auto x = from_values<double>(2, 3, std::vector<double>{1, 5, 5, 4, -2, 0});
+  Tape<double> tape;
+  const auto v = tape.parameter(x);
+  const auto of = [](int rows, int cols, const std::vector<double>& numbers) {
+    return from_values<double>(rows, cols, numbers);
+  };
+  EXPECT_EQ(sum_columns(v).value(), of(1, 3, {5, 3, 5}));
+  EXPECT_EQ(mean_columns(v).value(), of(1, 3, {2.5, 1.5, 2.5}));
+  EXPECT_EQ(max_rows(v).value(), of(2, 1, {5, 4}));
+  EXPECT_EQ(max_columns(v).value(), of(1, 3, {4, 5, 5}));
+  EXPECT_EQ(max(v).item(), 5);
+  EXPECT_EQ(grad(max(v), v), of(2, 3, {0, 1, 0, 0, 0, 0}));  // the first of equal ones
+  EXPECT_EQ(norm(v).item(), std::sqrt(71.0));
+  EXPECT_EQ(transpose(v).value(), of(3, 2, {1, 4, 5, -2, 5, 0}));
+  EXPECT_EQ(row_slice(v, 1, 2).value(), of(1, 3, {4, -2, 0}));
+  EXPECT_EQ(column_slice(v, 1, 3).value(), of(2, 2, {5, 5, -2, 0}));
+  EXPECT_EQ(concatenate_rows<double>({row_slice(v, 1, 2), row_slice(v, 0, 1)}).value(),
+            of(2, 3, {4, -2, 0, 1, 5, 5}));
+  EXPECT_EQ(concatenate_columns<double>({column_slice(v, 2, 3), column_slice(v, 0, 2)}).value(),
+            of(2, 3, {5, 1, 5, 0, 4, -2}));
+  EXPECT_THROW(concatenate_rows<double>({v, transpose(v)}), Error);
+  EXPECT_THROW(concatenate_columns<double>({v, transpose(v)}), Error);
+  EXPECT_THROW(concatenate_columns<double>({}), Error);
+  EXPECT_EQ(huber(v, 2).value(), of(2, 3, {0.5, 8, 8, 6, 2, 0}));
+  const std::vector<int> groups{0, 2, 2, 5};
+  const auto r = of(5, 1, {1, 2, 3, 4, 5});
+  EXPECT_EQ(discounted_sum(tape.constant(r), 0.5, groups).value(), of(5, 1, {2, 2, 6.25, 6.5, 5}));
+  EXPECT_EQ(discounted_sum_forward(tape.constant(r), 0.5, groups).value(), of(5, 1, {1, 2.5, 3, 5.5, 7.75}));
+  const auto A = of(2, 2, {2, 1, 0, -4}), b = of(2, 1, {4, 8});
+  EXPECT_EQ(solve(tape.constant(A), tape.constant(b)).value(), of(2, 1, {3, -2}));
+  EXPECT_EQ(solve_transposed(tape.constant(A), tape.constant(b)).value(), of(2, 1, {2, -1.5}));
+  EXPECT_NEAR(log_det(tape.constant(A)).item(), std::log(8.0), 1e-15);
 }
 
 }  // namespace

@@ -155,6 +155,20 @@ std::vector<Model<T>> models() {
          const auto h = matmul(x, w[0]);
          return sum_rows(tanh(place(pick(h, s.action), s.state, p)) * h);
        }},
+      {"rows, parts and their like",
+       {square_matrix, square_matrix},
+       [](Theta w, Var<T> x, S) {
+         const auto h = matmul(x, w[0]);
+         const auto both = concatenate_columns<T>({column_slice(h, 1, p), softplus(column_slice(h, 0, 1))});
+         return logsumexp(matmul(both, transpose(w[1]))) + max_rows(h) + sum_rows(row_slice(w[1], 1, 2) * h);
+       }},
+      {"a linear system of parameters",
+       {square_matrix},
+       [](Theta w, Var<T> x, S) {
+         const auto four = broadcast_to(sum(w[0]) * 0 + 4, {p, 1});
+         const auto A = w[0] + place(four, std::vector<int>{0, 1, 2, 3}, p);
+         return sum_rows(tanh(matmul(x, solve(A, w[0])))) * log_det(A);
+       }},
       {"a parameter that is not used",
        {square_matrix, one_row},
        [](Theta w, Var<T> x, S) { return sum_rows(matmul(x, w[0])); }},
@@ -383,6 +397,19 @@ TEST_F(Refused, SumsAndMovesAcrossRows) {
                  [&](auto w, auto x) { return sum_rows(gather(matmul(x, w), order_)); });
   expect_refusal("scatter_add: operand 0 mixes the rows of samples",
                  [&](auto w, auto x) { return sum_rows(scatter_add(matmul(x, w), order_, p)); });
+}
+
+TEST_F(Refused, OtherMovesAcrossRows) {
+  expect_refusal("transpose: operand 0 mixes the rows of samples",
+                 [](auto w, auto x) { return sum_rows(transpose(matmul(x, w))); });
+  expect_refusal("discounted_sum: operand 0 mixes the rows of samples", [](auto w, auto x) {
+    return discounted_sum(sum_rows(matmul(x, w)), 0.9, std::vector<int>{0, p});
+  });
+  expect_refusal("pad: operand 0 mixes the rows of samples", [](auto w, auto x) {
+    return sum_rows(pad(row_slice(matmul(x, w), 0, p - 1), 1, 0, Shape{p, p}));
+  });
+  expect_refusal("solve: a parameter of shape 4x4 meets 4 rows of samples as operand 0",
+                 [](auto w, auto x) { return sum_rows(solve(w, matmul(x, w))); });
 }
 
 TEST_F(Refused, WhatIsNotOneNumberForEachSample) {

@@ -434,7 +434,7 @@ TEST(Allocations, StepsAtRestStayAtRest) {
   };
   const long at_first = allocations_of(pass);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(allocations_of(pass), at_first);
-  EXPECT_LE(at_first, 18);  // the two above, and the shift of log_softmax
+  EXPECT_EQ(at_first, 8);  // the two above
 }
 
 }  // namespace
