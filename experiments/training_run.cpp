@@ -79,29 +79,33 @@ Critic critic_of(const Learned& learned) {
   };
 }
 
-/// Lines of variance.csv: the estimators at the policy before an update.
-std::vector<std::vector<std::string>> measured(const TrainingPlan& plan,
-                                               const std::vector<Estimator>& estimators, std::uint64_t seed,
-                                               long update, long step, const Learned& learned) {
+/// The estimators at the policy before an update.
+std::vector<Measurement> measured(const TrainingPlan& plan, const std::vector<Estimator>& estimators,
+                                  std::uint64_t seed, long update, long step, double mean_return,
+                                  const Learned& learned) {
   const MeasureVariance& m = plan.measure_variance;
   World world = plan.world;
   world.gamma = discount_of(plan.options);
+  const Critic critic = critic_of(learned);
   Constants constants;
   constants.gamma = world.gamma;
+  constants.dynamics = world.lqg;
   if (std::any_of(estimators.begin(), estimators.end(), [](const Estimator& e) { return e.needs_constants; }))
     constants = pilot_constants(world, learned.policy, learned.theta, static_cast<int>(m.trajectories), seed);
   std::vector<Rung> rungs;
-  for (const auto& e : estimators) rungs.push_back({e, &learned.theta});
-  const Measured all = measure(world, learned.policy, learned.theta, rungs, critic_of(learned), constants,
+  for (const auto& e : estimators) {
+    expect(!e.needs_critic || critic, "estimator '", e.name, "' needs a critic of states, and ",
+           plan.algorithm, " learns none");
+    rungs.push_back({e, &learned.theta});
+  }
+  const Measured all = measure(world, learned.policy, learned.theta, rungs, critic, constants,
                                {.trajectories = m.trajectories, .seed = seed});
-  std::vector<std::vector<std::string>> out;
+  std::vector<Measurement> out;
   const std::vector<Truth> truth(rungs.size());
   for (std::size_t e = 0; e < rungs.size(); ++e)
     for (const auto& q : quantities(all, rungs, truth, static_cast<int>(e), 0))
       if (q.name == "trace_cov" || q.name == "snr" || q.name.starts_with("ratio:"))
-        out.push_back({std::to_string(seed), std::to_string(update), std::to_string(step), estimators[e].name,
-                       q.name, number(q.sampled.value), number(q.sampled.se),
-                       std::to_string(all.trajectories)});
+        out.push_back({update, step, estimators[e].name, q.name, q.sampled, mean_return});
   return out;
 }
 
@@ -147,7 +151,6 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
   const auto n = plan.seeds.size();
   std::vector<SeedResult> results(n);
   std::vector<Diary> diaries;
-  std::vector<std::vector<std::vector<std::string>>> variances(n);
   for (const auto seed : plan.seeds) diaries.emplace_back(seed, plan.steps);
   std::vector<long> done(n, 0);
   std::mutex mutex;
@@ -173,8 +176,8 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
     if (plan.measure_variance.every) {
       watcher.wants = [&](long update) { return update % plan.measure_variance.every == 0; };
       watcher.snapshot = [&](long update, long step, const Learned& learned) {
-        const auto part = measured(plan, estimators, result.seed, update, step, learned);
-        variances[k].insert(variances[k].end(), part.begin(), part.end());
+        const auto part = measured(plan, estimators, result.seed, update, step, diary.mean(), learned);
+        result.variance.insert(result.variance.end(), part.begin(), part.end());
       };
     }
     const auto start = std::chrono::steady_clock::now();
@@ -204,9 +207,12 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
   directory.write("progress.csv", progress_csv.text());
   directory.write("episodes.csv", episodes_csv.text());
   if (plan.measure_variance.every) {
-    Csv variance({"seed", "update", "step", "estimator", "quantity", "value", "se", "n"});
-    for (const auto& part : variances)
-      for (const auto& line : part) variance.add(line);
+    Csv variance({"seed", "update", "step", "return", "estimator", "quantity", "value", "se", "n"});
+    for (const SeedResult& r : results)
+      for (const Measurement& m : r.variance)
+        variance.add({std::to_string(r.seed), std::to_string(m.update), std::to_string(m.step),
+                      number(m.mean_return), m.estimator, m.quantity, number(m.value.value),
+                      number(m.value.se), std::to_string(plan.measure_variance.trajectories)});
     directory.write("variance.csv", variance.text());
   }
 

@@ -1,6 +1,7 @@
 // A training run: several seeds side by side, their results in one directory.
 #pragma once
 
+#include "algorithms/measure/measure.h"
 #include "experiments/algorithms.h"
 #include "experiments/output.h"
 
@@ -23,6 +24,14 @@ struct TrainingPlan {
   MeasureVariance measure_variance = {};
 };
 
+/// A number measured along a run, before the update `update`.
+struct Measurement {
+  long update, step;
+  std::string estimator, quantity;
+  Estimate value;
+  double mean_return;  // of the last 100 training episodes
+};
+
 struct SeedResult {
   std::uint64_t seed = 0;
   Learned learned;
@@ -31,6 +40,7 @@ struct SeedResult {
   double best_100 = 0;      // best mean of 100 consecutive training episodes; NaN if there are fewer
   double eval_return = 0;   // mean of the greedy evaluation episodes
   double seconds = 0;
+  std::vector<Measurement> variance = {};
 };
 
 /// Trains each seed and writes to the directory progress.csv, episodes.csv, policy-SEED.json, summary.json

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "algorithms/train/losses.h"
+#include "algorithms/train/options.h"
 #include "algorithms/train/policy_gradient.h"
 
 namespace lowvar {

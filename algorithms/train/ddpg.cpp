@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "algorithms/train/losses.h"
+#include "algorithms/train/options.h"
+#include "autograd/autograd.h"
 #include "core/parallel.h"
 #include "nn/optim.h"
 
@@ -201,7 +202,7 @@ class Ddpg {
 
   /// Q(s, a), [n x 1].
   Var<T> Q(const std::vector<Var<T>>& w, Var<T> s, Var<T> a) const {
-    return forward(critic_, w, beside(s, a));
+    return forward(critic_, w, concatenate_columns<T>({s, a}));
   }
 
   void update(UpdateReport& report) {
@@ -217,7 +218,7 @@ class Ddpg {
                        tape.data(batch.goes_on, begin, end) * Q_next * static_cast<T>(o_.gamma);
       const auto w = tape.parameters(w_);
       const Var<T> error = forward(critic_, w, tape.data(batch.sa, begin, end)) - y;
-      const Var<T> loss = sum(o_.critic_loss == "huber" ? huber(error) : square(error));
+      const Var<T> loss = sum(o_.critic_loss == "huber" ? huber(error, 1) : square(error));
       return ValueAndGrad<T>{loss.item(), grad(loss, w)};
     });
     adam_step(w_, of_critic.grad, critic_adam_, {.learning_rate = o_.critic_learning_rate});

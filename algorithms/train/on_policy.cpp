@@ -9,7 +9,8 @@
 #include <numeric>
 
 #include "algorithms/data/returns.h"
-#include "algorithms/train/losses.h"
+#include "algorithms/train/natural.h"
+#include "algorithms/train/options.h"
 #include "core/parallel.h"
 #include "nn/optim.h"
 
@@ -391,7 +392,7 @@ class Trainer {
   /// Half the squared error of the critic's values, a row each; or Huber's loss, or PPO's clipped one.
   Var<T> critic_losses(Var<T> V, const Array<T>& target, const Array<T>& value) const {
     const Var<T> error = V - target;
-    if (o_.critic_loss == "huber") return huber(error);
+    if (o_.critic_loss == "huber") return huber(error, 1);
     if (o_.value_clip == 0) return square(error) * T(0.5);
     const Var<T> clipped = clip(V - value, -o_.value_clip, o_.value_clip) + value - target;
     return maximum(square(error), square(clipped)) * T(0.5);
@@ -624,47 +625,6 @@ class Trainer {
     return total / batch.rows();
   }
 
-  /// (F + damping) v with F the Hessian of the mean KL at theta, which is the Fisher matrix.
-  std::vector<double> fisher_times(const Trajectories& batch, const Before& before,
-                                   const std::vector<double>& v) const {
-    const Arrays<T> along = unflattened(v);
-    std::vector<double> out(v.size());
-    ordered_reduce((batch.rows() + shard - 1) / shard,
-                   [&](int k) {
-                     const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
-                     const auto rows = range(begin, end);
-                     const Seen seen(batch, rows);
-                     const Array<T> outputs = rows_of<T>(before.outputs, rows);
-                     Tape<T> tape;
-                     std::vector<Var<T>> x;
-                     for (const auto& each : theta()) x.push_back(tape.parameter(each));
-                     const auto divergence = sum(
-                         kl(distribution_before(before, outputs, tape), seen.distribution(policy_, tape, x)));
-                     const auto g = grad_graph(divergence, x);
-                     Var<T> directional = dot(g[0], along[0]);
-                     for (std::size_t i = 1; i < g.size(); ++i)
-                       directional = directional + dot(g[i], along[i]);
-                     return grad(directional, x);
-                   },
-                   [&](int, const Arrays<T>& part) {
-                     std::size_t k = 0;
-                     for (const auto& each : part)
-                       for (const T d : each) out[k++] += static_cast<double>(d) / batch.rows();
-                   });
-    for (std::size_t k = 0; k < v.size(); ++k) out[k] += o_.cg_damping * v[k];
-    return out;
-  }
-
-  Arrays<T> unflattened(const std::vector<double>& v) const {
-    Arrays<T> out;
-    std::size_t k = 0;
-    for (const auto& x : theta()) {
-      out.push_back(zeros_like(x));
-      for (T& each : values(out.back())) each = static_cast<T>(v[k++]);
-    }
-    return out;
-  }
-
   static double dot_of(const std::vector<double>& a, const std::vector<double>& b) {
     return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
   }
@@ -691,8 +651,9 @@ class Trainer {
     report.entropy = part.entropy / batch.rows();
 
     const auto x = conjugate_gradient(
-        [&](const std::vector<double>& v) { return fisher_times(batch, before, v); }, g, o_.cg_iterations);
-    const double curvature = dot_of(x, fisher_times(batch, before, x));
+        [&](const std::vector<double>& v) { return fisher_times(policy_, theta(), batch, v, o_.cg_damping); },
+        g, o_.cg_iterations);
+    const double curvature = dot_of(x, fisher_times(policy_, theta(), batch, x, o_.cg_damping));
     const Arrays<T> start(theta().begin(), theta().end());
     report.kl = 0;
     if (curvature > 0) {
@@ -771,26 +732,6 @@ Learned run_workers(const World& world, const OnPolicyOptions& options, long ste
 }
 
 }  // namespace
-
-std::vector<double> conjugate_gradient(
-    const std::function<std::vector<double>(const std::vector<double>&)>& A_times,
-    const std::vector<double>& b, int iterations) {
-  std::vector<double> x(b.size(), 0), r = b, p = b;
-  const auto dot = [](const std::vector<double>& u, const std::vector<double>& v) {
-    return std::inner_product(u.begin(), u.end(), v.begin(), 0.0);
-  };
-  double rr = dot(r, r);
-  const double enough = 1e-20 * rr;
-  for (int i = 0; i < iterations && rr > enough; ++i) {
-    const auto Ap = A_times(p);
-    const double alpha = rr / dot(p, Ap);
-    for (std::size_t k = 0; k < x.size(); ++k) x[k] += alpha * p[k], r[k] -= alpha * Ap[k];
-    const double next = dot(r, r);
-    for (std::size_t k = 0; k < x.size(); ++k) p[k] = r[k] + next / rr * p[k];
-    rr = next;
-  }
-  return x;
-}
 
 void check(const OnPolicyOptions& o, const World& world) {
   one_of("truncation", o.truncation, {"bootstrap", "terminate"});

@@ -94,10 +94,4 @@ void check(const OnPolicyOptions& options, const World& world);
 Learned train(const World& world, const OnPolicyOptions& options, long steps, std::uint64_t seed,
               const Watcher& watcher);
 
-/// x with A x = b for a symmetric positive definite A, after so many iterations from 0 (Hestenes & Stiefel
-/// 1952), or fewer where the residual is a 1e-10th of b.
-std::vector<double> conjugate_gradient(
-    const std::function<std::vector<double>(const std::vector<double>&)>& A_times,
-    const std::vector<double>& b, int iterations);
-
 }  // namespace lowvar

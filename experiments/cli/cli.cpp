@@ -14,8 +14,8 @@ int dispatch(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", LOWVAR_VERSION);
   int status = 0;
-  for (const auto add : {cli::add_exact, cli::add_variance, cli::add_solve, cli::add_train,
-                         cli::add_reproduce, cli::add_env, cli::add_list, cli::add_explain})
+  for (const auto add : {cli::add_exact, cli::add_variance, cli::add_solve, cli::add_train, cli::add_evaluate,
+                         cli::add_compare, cli::add_reproduce, cli::add_env, cli::add_list, cli::add_explain})
     add(app, status);
 
   std::vector<std::string> commands;

@@ -19,6 +19,8 @@ void add_solve(CLI::App& app, int& status);
 void add_reproduce(CLI::App& app, int& status);
 void add_env(CLI::App& app, int& status);
 void add_train(CLI::App& app, int& status);
+void add_evaluate(CLI::App& app, int& status);
+void add_compare(CLI::App& app, int& status);
 void add_list(CLI::App& app, int& status);
 void add_explain(CLI::App& app, int& status);
 

@@ -1,6 +1,7 @@
 // lowvar list and lowvar explain: what there is, and what an estimator is.
 #include <fmt/format.h>
 
+#include "experiments/algorithms.h"
 #include "experiments/cli/commands.h"
 #include "experiments/figures/figures.h"
 
@@ -17,8 +18,10 @@ int list(const std::string& what) {
       fmt::print("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);
   } else if (what == "figures") {
     for (const auto& f : figures()) fmt::print("{:<12} {}\n", f.id, f.description);
+  } else if (what == "algorithms") {
+    for (const auto& a : algorithms()) fmt::print("{:<20} {} ({})\n", a.id, a.description, a.source);
   } else {
-    throw Error(unknown_name("list", what, {"envs", "estimators", "figures"}));
+    throw Error(unknown_name("list", what, {"envs", "estimators", "figures", "algorithms"}));
   }
   return 0;
 }
@@ -54,9 +57,9 @@ int explain(const std::string& name) {
 }  // namespace
 
 void add_list(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("list", "envs, estimators or figures");
+  auto* command = app.add_subcommand("list", "envs, estimators, figures or algorithms");
   auto what = std::make_shared<std::string>();
-  command->add_option("what", *what, "envs | estimators | figures")->required();
+  command->add_option("what", *what, "envs | estimators | figures | algorithms")->required();
   command->callback([=, &status] { status = list(*what); });
 }
 

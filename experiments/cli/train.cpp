@@ -6,6 +6,7 @@
 #include <set>
 
 #include "experiments/cli/commands.h"
+#include "experiments/figures/figures.h"
 #include "experiments/training_run.h"
 
 namespace lowvar::cli {
@@ -100,6 +101,8 @@ int train(const TrainFlags& f) {
   for (const auto& r : results)
     fmt::print("{:>6} {:>10} {:>14.6g} {:>12.6g} {:>14.6g} {:>10.0f}\n", r.seed, r.steps, r.final_return,
                r.best_100, r.eval_return, static_cast<double>(r.steps) / r.seconds);
+  draw_with("learning_curve.py", {f.out, f.out});
+  directory.adopt("learning_curve.svg");
   directory.finish(0);
   return 0;
 }

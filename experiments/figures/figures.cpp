@@ -76,10 +76,14 @@ std::string label(const nlohmann::json& where) {
 
 }  // namespace
 
-void draw(const std::string& id, const std::filesystem::path& out) {
-  const std::string command = fmt::format("SOURCE_DATE_EPOCH=0 /usr/bin/python3 '{}' '{}'",
-                                          (folder(id) / "plot.py").string(), out.string());
+void draw_with(const std::string& script, const std::vector<std::string>& arguments) {
+  std::string command = fmt::format("SOURCE_DATE_EPOCH=0 /usr/bin/python3 '{}'", folder(script).string());
+  for (const auto& each : arguments) command += fmt::format(" '{}'", each);
   expect(std::system(command.c_str()) == 0, "drawing failed: ", command);
+}
+
+void draw(const std::string& id, const std::filesystem::path& out) {
+  draw_with(id + "/plot.py", {out.string()});
 }
 
 bool check_claims(const std::string& id, const std::filesystem::path& csv, std::FILE* report) {

@@ -36,6 +36,7 @@ int run_action_dimension(Effort effort, bool check, const std::filesystem::path&
 int run_rloo(Effort effort, bool check, const std::filesystem::path& out);
 int run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out);
 int run_missing_baseline(Effort effort, bool check, const std::filesystem::path& out);
+int run_variance_along_ppo(Effort effort, bool check, const std::filesystem::path& out);
 
 inline const std::vector<Figure>& figures() {
   static const std::vector<Figure> all = {
@@ -58,10 +59,14 @@ inline const std::vector<Figure>& figures() {
        run_noise_to_signal},
       {"missing-baseline", "the blow-up of variance at small exploration, with and without a state baseline",
        run_missing_baseline},
+      {"variance-along-ppo", "the variance of every rung along a run of PPO, beside its return",
+       run_variance_along_ppo},
   };
   return all;
 }
 
+/// Runs a script of figures/ with these arguments.
+void draw_with(const std::string& script, const std::vector<std::string>& arguments);
 /// Runs figures/ID/plot.py on the directory of results.
 void draw(const std::string& id, const std::filesystem::path& out);
 

@@ -1,0 +1,122 @@
+// lowvar evaluate and lowvar compare: what training runs are worth, alone and beside each other.
+#include <fmt/format.h>
+
+#include <fstream>
+#include <iostream>
+#include <numeric>
+
+#include "experiments/cli/commands.h"
+#include "experiments/figures/figures.h"
+#include "experiments/summary.h"
+#include "experiments/training_run.h"
+
+namespace lowvar::cli {
+namespace {
+
+Json read_json(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  const Json json = in.good() ? Json::parse(in, nullptr, false) : Json();
+  expect(json.is_object(), "cannot read ", path.string(), ": is it a directory that `lowvar train` wrote?");
+  return json;
+}
+
+struct Run {
+  std::string name;  // of the directory
+  Json summary, config;
+  std::vector<double> scores;  // eval_return of each seed
+};
+
+Run read_run(const std::filesystem::path& directory) {
+  Run run{std::filesystem::path(directory / ".").lexically_normal().parent_path().filename().string(),
+          read_json(directory / "summary.json"),
+          read_json(directory / "manifest.json").value("config", Json()),
+          {}};
+  expect(run.config.contains("algorithm") && run.summary.contains("seeds"), directory.string(),
+         " is not a directory that `lowvar train` wrote");
+  for (const auto& seed : run.summary.at("seeds"))
+    run.scores.push_back(seed.at("eval_return").is_null() ? -INFINITY : seed.at("eval_return").get<double>());
+  return run;
+}
+
+int evaluate_run(const std::string& directory, const std::string& episodes_text) {
+  const Run run = read_run(directory);
+  const long episodes = episodes_text.empty() ? run.config.at("evaluation_episodes").get<long>()
+                                              : count_option("--episodes", episodes_text, 1, 1'000'000);
+  const World world = make_world(run.config.at("env"), {}, run.config.at("horizon").get<long>());
+  Json out{
+      {"env", run.config.at("env")}, {"algorithm", run.config.at("algorithm")}, {"seeds", Json::array()}};
+  std::vector<double> scores;
+  for (const auto& seed : run.summary.at("seeds")) {
+    const auto number = seed.at("seed").get<std::uint64_t>();
+    const Learned learned =
+        read_learned(std::filesystem::path(directory) / fmt::format("policy-{}.json", number), world);
+    const auto returns = evaluate(world, learned.policy, learned.theta, static_cast<int>(episodes), number);
+    scores.push_back(std::accumulate(returns.begin(), returns.end(), 0.0) / static_cast<double>(episodes));
+    out["seeds"].push_back({{"seed", number}, {"eval_return", scores.back()}});
+  }
+  out["iqm"] = interquartile_mean(scores);
+  out["ci95"] = interquartile_mean_interval(scores);
+  std::cout << out.dump(2) << "\n";
+  return 0;
+}
+
+int compare(const std::vector<std::string>& directories, const std::string& out) {
+  std::vector<Run> runs;
+  for (const auto& each : directories) runs.push_back(read_run(each));
+  for (const Run& run : runs)
+    expect(run.config.at("env") == runs.front().config.at("env"),
+           "runs of different worlds do not compare: ", run.config.at("env").get<std::string>(), " and ",
+           runs.front().config.at("env").get<std::string>());
+  Json config{{"runs", directories}};
+  OutputDirectory directory(out, config);
+  Json comparison{{"env", runs.front().config.at("env")}, {"runs", Json::array()}, {"pairs", Json::array()}};
+  fmt::print("{:<28} {:<20} {:>5} {:>12}   {}\n", "run", "algorithm", "seeds", "IQM", "95 % interval");
+  for (const Run& run : runs) {
+    const double iqm = interquartile_mean(run.scores);
+    const auto [low, high] = interquartile_mean_interval(run.scores);
+    comparison["runs"].push_back({{"run", run.name},
+                                  {"algorithm", run.config.at("algorithm")},
+                                  {"seeds", run.scores.size()},
+                                  {"iqm", iqm},
+                                  {"ci95", {low, high}}});
+    fmt::print("{:<28} {:<20} {:>5} {:>12.6g}   [{:.6g}, {:.6g}]\n", run.name,
+               run.config.at("algorithm").get<std::string>(), run.scores.size(), iqm, low, high);
+  }
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    for (std::size_t j = i + 1; j < runs.size(); ++j) {
+      const auto [probability, ci95] = probability_of_improvement(runs[i].scores, runs[j].scores);
+      comparison["pairs"].push_back(
+          {{"run", runs[i].name}, {"over", runs[j].name}, {"probability", probability}, {"ci95", ci95}});
+      fmt::print("P({} better than {}) = {:.3f}  [{:.3f}, {:.3f}]\n", runs[i].name, runs[j].name, probability,
+                 ci95[0], ci95[1]);
+    }
+  directory.write("comparison.json", comparison.dump(2) + "\n");
+  std::vector<std::string> arguments = {out};
+  arguments.insert(arguments.end(), directories.begin(), directories.end());
+  draw_with("learning_curve.py", arguments);
+  directory.adopt("learning_curve.svg");
+  directory.finish(0);
+  return 0;
+}
+
+}  // namespace
+
+void add_evaluate(CLI::App& app, int& status) {
+  auto* command = app.add_subcommand("evaluate", "the greedy policies of a training run, as JSON");
+  auto directory = std::make_shared<std::string>(), episodes = std::make_shared<std::string>();
+  command->add_option("directory", *directory, "of `lowvar train`")->required();
+  command->add_option("--episodes", *episodes, "how many (default: the run's)");
+  command->callback([=, &status] { status = evaluate_run(*directory, *episodes); });
+}
+
+void add_compare(CLI::App& app, int& status) {
+  auto* command =
+      app.add_subcommand("compare", "training runs of one world: curves, IQM, probability of improvement");
+  auto directories = std::make_shared<std::vector<std::string>>();
+  auto out = std::make_shared<std::string>("results/comparison");
+  command->add_option("directories", *directories, "of `lowvar train`")->required();
+  command->add_option("--out", *out, "directory for the results")->capture_default_str();
+  command->callback([=, &status] { status = compare(*directories, *out); });
+}
+
+}  // namespace lowvar::cli

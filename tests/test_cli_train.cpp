@@ -1,0 +1,124 @@
+// lowvar train, evaluate and compare as their users call them.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+
+namespace lowvar {
+namespace {
+
+using Json = nlohmann::json;
+
+/// Exit code 2, nothing on stdout, one line on stderr that holds `expected`.
+void refused(const std::string& arguments, const std::string& expected) {
+  const auto run = lowvar(arguments);
+  EXPECT_EQ(run.status, 2) << arguments << "\n" << run.err;
+  EXPECT_EQ(run.out, "") << arguments;
+  EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+  EXPECT_NE(run.err.find(expected), std::string::npos) << arguments << "\n" << run.err;
+}
+
+TEST(CliTrain, WritesWhatTheConventionsSay) {
+  const auto out = scratch("train");
+  const auto run = lowvar("train ppo --env CartPole-v1 --seeds 3..4 --steps 4000 --set envs=4 --out " + out.string());
+  ASSERT_EQ(run.status, 0) << run.err;
+  const Json summary = Json::parse(contents(out / "summary.json"));
+  ASSERT_EQ(summary.at("seeds").size(), 2u);
+  for (const auto& seed : summary.at("seeds")) {
+    EXPECT_EQ(seed.at("steps"), 3584);  // whole batches of 4 x 128
+    EXPECT_GE(seed.at("final_return"), 9);
+    EXPECT_GE(seed.at("eval_return"), 9);
+    EXPECT_TRUE(seed.contains("best_100"));
+  }
+  EXPECT_EQ(summary.at("seeds")[1].at("seed"), 4);
+  EXPECT_LE(summary.at("ci95")[0], summary.at("iqm"));
+  EXPECT_GE(summary.at("ci95")[1], summary.at("iqm"));
+  const Json manifest = Json::parse(contents(out / "manifest.json"));
+  EXPECT_EQ(manifest.at("config").at("options").at("envs"), 4);
+  EXPECT_EQ(manifest.at("config").at("options").at("estimator"), "ppo-clip:0.2+undiscounted");
+  const Json machine = Json::parse(contents(out / "machine.json"));
+  EXPECT_GT(machine.at("seeds")[0].at("steps_per_second"), 0);
+  EXPECT_EQ(contents(out / "progress.csv").substr(0, 11), "seed,update");
+
+  // The policy is one that other commands can take, and the same numbers come back.
+  const auto evaluated = lowvar("evaluate " + out.string());
+  ASSERT_EQ(evaluated.status, 0) << evaluated.err;
+  EXPECT_EQ(Json::parse(evaluated.out).at("seeds")[0].at("eval_return"), summary.at("seeds")[0].at("eval_return"));
+  const auto measured = lowvar("variance --env CartPole-v1 --policy run:" + out.string() +
+                               " --value zero --estimators togo --trajectories 64 --out " + (out / "v").string());
+  EXPECT_EQ(measured.status, 0) << measured.err;
+  const auto compared = lowvar("compare " + out.string() + " " + out.string() + " --out " + (out / "c").string());
+  ASSERT_EQ(compared.status, 0) << compared.err;
+  EXPECT_EQ(Json::parse(contents(out / "c" / "comparison.json")).at("pairs")[0].at("probability"), 0.5);
+}
+
+TEST(CliTrain, MeasuringAlongTheWayDisturbsNothing) {
+  const auto out = scratch("train_measured");
+  const std::string train = "train a2c --env CartPole-v1 --seeds 0 --steps 2000 --out ";
+  ASSERT_EQ(lowvar(train + (out / "plain").string()).status, 0);
+  const auto run = lowvar(train + (out / "measured").string() +
+                          " --measure-variance every=3,estimators=reinforce:gae:0.95:togo-value,trajectories=16");
+  ASSERT_EQ(run.status, 0) << run.err;
+  for (const char* file : {"progress.csv", "episodes.csv", "policy-0.json", "summary.json"})
+    EXPECT_EQ(contents(out / "plain" / file), contents(out / "measured" / file)) << file;
+  const std::string variance = contents(out / "measured" / "variance.csv");
+  for (const char* part : {"0,0,0,,reinforce,trace_cov", "gae:0.95,trace_cov", "togo-value,ratio:reinforce", "0,3,768,"})
+    EXPECT_NE(variance.find(part), std::string::npos) << part << "\n" << variance;
+}
+
+TEST(CliTrain, ConfigsAndFlags) {
+  const auto out = scratch("train_config");
+  std::ofstream(out / "a.toml") << "envs = 2\nrollout = 16\nhidden = [8]\nlearning_rate = 1e-3\nanneal = false\n";
+  const auto run = lowvar("train ppo --env CartPole-v1 --steps 64 --config " + (out / "a.toml").string() +
+                          " --set rollout=32 --out " + (out / "r").string());
+  ASSERT_EQ(run.status, 0) << run.err;
+  const Json options = Json::parse(contents(out / "r" / "manifest.json")).at("config").at("options");
+  EXPECT_EQ(options.at("envs"), 2);
+  EXPECT_EQ(options.at("rollout"), 32);
+  EXPECT_EQ(options.at("hidden"), Json({8}));
+  EXPECT_EQ(options.at("anneal"), false);
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(LOWVAR_SOURCE_DIR) + "/experiments/configs")) {
+    const std::string name = entry.path().filename().string();
+    const std::string algorithm = name.substr(0, name.find('_')),
+                      env = name.find("cartpole") != std::string::npos ? "CartPole-v1" : "Pendulum-v1";
+    const auto shipped = lowvar("train " + algorithm + " --env " + env + " --steps 1 --config " + entry.path().string() +
+                                " --out " + (out / name).string());
+    EXPECT_EQ(shipped.status, 0) << name << ": " << shipped.err;
+  }
+}
+
+TEST(CliTrain, BadInputGetsOneSentence) {
+  const auto out = scratch("train_bad");
+  const std::string ppo = "train ppo --env CartPole-v1 --out " + (out / "x").string() + " ";
+  std::ofstream(out / "unknown.toml") << "envs = 4\nlearning_rat = 1\n";
+  std::ofstream(out / "broken.toml") << "envs = = 4\n";
+  std::ofstream(out / "type.toml") << "envs = 'many'\n";
+  refused("train pppo --env CartPole-v1 --out " + out.string(), "unknown algorithm 'pppo'");
+  refused(ppo + "--set epoch=3", "did you mean 'epochs'");
+  refused(ppo + "--set epochs=three", "epochs must be a whole number, got 'three'");
+  refused(ppo + "--set epochs=0", "epochs must be at least 1");
+  refused(ppo + "--set gamma=1.5", "gamma must be from 0 to 1");
+  refused(ppo + "--set epochs", "--set needs key=value");
+  refused(ppo + "--set update=adamw", "update must be one of");
+  refused(ppo + "--set estimator=gea:0.9", "unknown estimator");
+  refused(ppo + "--set estimator=reinforce-optimal", "constants");
+  refused(ppo + "--seeds 5..2", "--seeds must be like");
+  refused(ppo + "--seeds 1,1", "names a seed twice");
+  refused(ppo + "--steps -1", "--steps must be a whole number");
+  refused(ppo + "--config " + (out / "unknown.toml").string(), "unknown.toml, line 2: unknown option 'learning_rat'");
+  refused(ppo + "--config " + (out / "broken.toml").string(), "broken.toml, line 1");
+  refused(ppo + "--config " + (out / "type.toml").string(), "envs must be a whole number, got 'many'");
+  refused(ppo + "--config nowhere.toml", "cannot read nowhere.toml");
+  refused(ppo + "--measure-variance every=3", "needs both");
+  refused("train ddpg --env CartPole-v1 --out " + out.string(), "are choices");
+  refused("train q-actor-critic --env Pendulum-v1 --out " + out.string(), "acts by vectors");
+  refused("train apg --env CartPole-v1 --out " + out.string(), "dynamics");
+  refused("evaluate " + out.string(), "summary.json");
+  refused("compare " + out.string() + " --out " + (out / "c").string(), "summary.json");
+  EXPECT_FALSE(std::filesystem::exists(out / "x"));
+}
+
+}  // namespace
+}  // namespace lowvar
