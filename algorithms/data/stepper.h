@@ -18,7 +18,7 @@ class Stepper {
  public:
   virtual int size() const = 0;
   /// Of the world's actions one each: numbers of choices, or rows of `vectors` [n x m], clipped to the
-  /// world's bounds.
+  /// world's bounds unless it means any action.
   virtual void step(std::span<const int> choices, const Array<double>& vectors) = 0;
   virtual const Array<float>& observation() const = 0;        // [n x p]
   virtual const Array<float>& final_observation() const = 0;  // [n x p], where an episode has just ended
@@ -26,6 +26,12 @@ class Stepper {
   virtual std::span<const char> terminated() const = 0;
   virtual std::span<const char> truncated() const = 0;
   virtual ~Stepper() = default;
+};
+
+/// Whether E means any vector, and its bounds are only for those who draw one.
+template <class E>
+inline constexpr bool any_action = requires {
+  requires E::any_action;
 };
 
 template <Environment E>
@@ -42,7 +48,7 @@ class StepperOf final : public Stepper {
       } else {
         const auto from = row(vectors, static_cast<int>(i));
         for (std::size_t j = 0; j < from.size(); ++j)
-          actions_[i][j] = std::clamp(from[j], E::action_low[j], E::action_high[j]);
+          actions_[i][j] = any_action<E> ? from[j] : std::clamp(from[j], E::action_low[j], E::action_high[j]);
       }
     }
     environments_.step(actions_);

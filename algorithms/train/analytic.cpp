@@ -13,6 +13,7 @@ void check(const AnalyticOptions& o, const World& world) {
   at_least_one({{"trajectories", o.trajectories}});
   from_zero_to_one({{"gamma", o.gamma}});
   positive({{"learning_rate", o.learning_rate}});
+  not_negative({{"max_gradient_norm", o.max_gradient_norm}});
 }
 
 Learned train(const World& world, const AnalyticOptions& o, long steps, std::uint64_t seed,
@@ -43,10 +44,13 @@ Learned train(const World& world, const AnalyticOptions& o, long steps, std::uin
     report.gradient_norm = std::sqrt(std::inner_product(g.begin(), g.end(), g.begin(), 0.0));
     const double left = 1 - static_cast<double>(report.step - per_update) / static_cast<double>(steps);
     report.learning_rate = o.anneal ? o.learning_rate * left : o.learning_rate;
+    const double shrink = o.max_gradient_norm > 0 && report.gradient_norm > o.max_gradient_norm
+                              ? o.max_gradient_norm / report.gradient_norm
+                              : 1;
     Parameters descent = out.theta;
     std::size_t k = 0;
     for (auto& x : descent)
-      for (double& each : values(x)) each = -g[k++];
+      for (double& each : values(x)) each = -shrink * g[k++];
     adam_step(out.theta, descent, adam, {.learning_rate = report.learning_rate});
     watcher.saw(report);
   }

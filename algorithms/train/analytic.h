@@ -10,15 +10,16 @@ namespace lowvar {
 
 struct AnalyticOptions {
   double gamma = 0.99;
-  int trajectories = 32;  // of an update
+  int trajectories = 16;  // of an update
   double log_std = -2;    // of the Gaussian policy at the start
-  double learning_rate = 0.05;
-  bool anneal = true;  // the learning rate falls linearly to 0
+  double learning_rate = 0.3;
+  double max_gradient_norm = 1;  // 0: no limit
+  bool anneal = true;            // the learning rate falls linearly to 0
 
   template <class F>
   void visit(F&& f) {
     f("gamma", gamma), f("trajectories", trajectories), f("log_std", log_std);
-    f("learning_rate", learning_rate), f("anneal", anneal);
+    f("learning_rate", learning_rate), f("max_gradient_norm", max_gradient_norm), f("anneal", anneal);
   }
 };
 

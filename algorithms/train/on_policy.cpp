@@ -152,8 +152,8 @@ class Trainer {
       Trajectories batch = collect();
       weigh(batch, report);
       const double done = static_cast<double>(step_) / static_cast<double>(steps_);
-      rate_ = o_.anneal ? o_.learning_rate * (1 - done) : o_.learning_rate;
-      report.learning_rate = rate_;
+      left_ = o_.anneal ? 1 - done : 1;
+      report.learning_rate = rate_ = o_.learning_rate * left_;
       report.step = step_ += batch.rows();
       if (o_.update == "natural" || o_.update == "trust-region")
         natural_update(batch, report);
@@ -189,7 +189,8 @@ class Trainer {
       }
       weigh(batch, report);
       const double done = static_cast<double>(step_) / static_cast<double>(steps_);
-      report.learning_rate = rate_ = o_.anneal ? o_.learning_rate * (1 - done) : o_.learning_rate;
+      left_ = o_.anneal ? 1 - done : 1;
+      report.learning_rate = rate_ = o_.learning_rate * left_;
       report.update = update_;
       report.step = step_ + per_update;
       gradient_updates(batch, report);
@@ -657,7 +658,7 @@ class Trainer {
     const Arrays<T> start(theta().begin(), theta().end());
     report.kl = 0;
     if (curvature > 0) {
-      double step = std::sqrt(2 * o_.kl_step / curvature);
+      double step = std::sqrt(2 * o_.kl_step * left_ / curvature);
       const double surrogate_before = surrogate_value(batch, psi);
       const int tries = o_.update == "natural" ? 1 : 15;
       for (int i = 0; i < tries; ++i, step /= 2) {
@@ -668,7 +669,7 @@ class Trainer {
                 static_cast<T>(static_cast<double>(start[a].data()[j]) + step * x[k++]);
         const double divergence = mean_kl(batch, before, theta());
         if (o_.update == "natural" ||
-            (divergence <= o_.kl_step && surrogate_value(batch, psi) > surrogate_before)) {
+            (divergence <= o_.kl_step * left_ && surrogate_value(batch, psi) > surrogate_before)) {
           report.kl = divergence;
           break;
         }
@@ -705,7 +706,7 @@ class Trainer {
   std::size_t policy_arrays_ = 0;
   AdamState<T> policy_adam_, critic_adam_;
   std::optional<Collector> collector_;
-  double kl_coefficient_ = 0, rate_ = 0;
+  double kl_coefficient_ = 0, rate_ = 0, left_ = 1;
   long update_ = 0, step_ = 0, episodes_ = 0;
   std::vector<double> psi_, target_;  // of each row of the batch
   Shared<T>* shared_ = nullptr;

@@ -45,7 +45,7 @@ struct OnPolicyOptions {
   int epochs = 1;
   int minibatches = 1;
   double learning_rate = 3e-4;
-  bool anneal = false;  // the learning rate falls linearly to 0
+  bool anneal = false;  // the learning rate, and kl_step, fall linearly to 0
   double adam_epsilon = 1e-8;
   double max_gradient_norm = 0;  // of policy and critic together; 0: no limit
   double kl_step = 0.01;         // natural and trust-region: mean KL of the step
