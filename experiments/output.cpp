@@ -68,6 +68,17 @@ void Csv::add(const std::vector<std::string>& fields) {
   text_ += '\n';
 }
 
+std::filesystem::path data_directory() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path places[] = {program.parent_path().parent_path() / "share" / "lowvar",
+                                          LOWVAR_SOURCE_DIR, LOWVAR_DATA_DIR};
+  for (const auto& each : places)
+    if (std::filesystem::is_directory(each / "experiments" / "figures", error)) return each;
+  throw Error(join("cannot draw: the scripts of lowvar are neither in ", places[0].string(), " nor in ",
+                   places[2].string()));
+}
+
 void write_file(const std::filesystem::path& path, std::string_view contents) {
   auto partial = path;
   partial += ".partial";

@@ -26,6 +26,10 @@ class Csv {
   std::string text_;
 };
 
+/// Where the scripts that draw are, as experiments/...: beside the installed program (../share/lowvar), in
+/// the source tree, or where the library was configured to be installed; the first that is there.
+std::filesystem::path data_directory();
+
 /// Writes the file under another name and renames it: readers see all of it or nothing. Throws Error where it
 /// cannot.
 void write_file(const std::filesystem::path& path, std::string_view contents);

@@ -113,7 +113,7 @@ void Picture::write(const std::filesystem::path& path) const {
   partial += ".partial";
   write_file(partial, "");  // says why where it cannot
   const std::string command = fmt::format("/usr/bin/python3 {}/experiments/png.py {} 2>/dev/null",
-                                          quoted(LOWVAR_SOURCE_DIR), quoted(partial.string()));
+                                          quoted(data_directory().string()), quoted(partial.string()));
   FILE* pipe = ::popen(command.c_str(), "w");
   bool drawn = pipe != nullptr;
   if (drawn) {

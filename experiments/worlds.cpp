@@ -197,8 +197,10 @@ Policy policy_of(const World& world) {
 
 }  // namespace
 
-const std::vector<WorldEntry>& worlds() {
-  static const std::vector<WorldEntry> all = {
+namespace {
+
+std::vector<WorldEntry>& all_worlds() {
+  static std::vector<WorldEntry> all = {
       {"chain", "five states in a row, slippery, one exit", 0.95, 20, [] { return tabular<chain>("chain"); }},
       {"four-rooms", "10x10 grid with walls and three goals", 0.99, 100,
        [] { return tabular<four_rooms>("four-rooms"); }},
@@ -247,6 +249,16 @@ const std::vector<WorldEntry>& worlds() {
        [] { return environment_world("Pendulum-v1", Pendulum{}, 0.99, Pendulum::T); }, play<Pendulum>},
   };
   return all;
+}
+
+}  // namespace
+
+const std::vector<WorldEntry>& worlds() { return all_worlds(); }
+
+void add_world(WorldEntry entry) {
+  for (const WorldEntry& each : worlds())
+    expect(each.id != entry.id, "there is a world '", entry.id, "' already");
+  all_worlds().push_back(std::move(entry));
 }
 
 std::string unknown_name(std::string_view what, std::string_view typed,

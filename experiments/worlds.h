@@ -1,6 +1,7 @@
 // The worlds, policies and critics that the command line knows by name.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,10 +19,20 @@ struct WorldEntry {
   std::string description;
   double gamma;
   int T;
-  World (*make)();
-  std::shared_ptr<const AnyEnvironment> (*environment)() = nullptr;
+  std::function<World()> make;
+  std::function<std::shared_ptr<const AnyEnvironment>()> environment = nullptr;
 };
 const std::vector<WorldEntry>& worlds();
+
+/// Adds a world to those that the command line knows; to be called before run_command_line. Throws Error
+/// where the id is taken.
+void add_world(WorldEntry entry);
+/// The same for an environment, made anew wherever it is needed.
+template <Environment E>
+void add_world(const std::string& id, const std::string& description, double gamma, int T) {
+  add_world({id, description, gamma, T, [=] { return environment_world(id, E{}, gamma, T); },
+             [] { return any_environment(E{}); }});
+}
 
 /// The world of this id, or of an MDP file as "mdp:FILE", at another discount or horizon where given.
 World make_world(const std::string& id, std::optional<double> gamma, std::optional<long> horizon);

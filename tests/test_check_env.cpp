@@ -40,6 +40,14 @@ TEST(CheckEnv, TabularWorldsAreSound) {
   EXPECT_GE(checked, 6);
 }
 
+TEST(CheckEnv, WorldsOfAUserAreMadeByIdAndTakeNoIdThatIsThere) {
+  EXPECT_THROW(add_world<CartPole>("chain", "taken", 1, 10), Error);
+  add_world<CartPole>("of-a-user", "a pole", 0.5, 10);
+  EXPECT_EQ(make_world("of-a-user", {}, {}).gamma, 0.5);
+  EXPECT_EQ(make_playground("of-a-user").T, 10);
+  EXPECT_THROW(add_world<CartPole>("of-a-user", "twice", 1, 10), Error);
+}
+
 TEST(CheckEnv, LinearQuadraticWorldsAreSound) {
   expect_sound(LqgEnvironment<2, 1>(double_integrator()), "double integrator");
   Lqg noisy = double_integrator();

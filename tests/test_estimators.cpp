@@ -376,5 +376,19 @@ TEST(Estimators, NamesThatAreRefused) {
     EXPECT_THROW(make_estimator(name), Error) << "'" << name << "'";
 }
 
+TEST(Estimators, OnesOfAUserAreMadeByNameAndTakeNoNameThatIsThere) {
+  const auto make = [](std::string_view, std::string_view argument) {
+    Estimator e = make_estimator("togo+undiscounted");
+    e.equation = "with " + std::string(argument);
+    return e;
+  };
+  EXPECT_THROW(add_estimator({"gae:OTHER", "gae:1"}, make), Error);
+  EXPECT_THROW(add_estimator({"togo", "togo"}, make), Error);
+  add_estimator({"of-a-user:A", "of-a-user:1"}, make);
+  EXPECT_EQ(make_estimator("of-a-user:2:3").equation, "with 2:3");
+  EXPECT_EQ(estimator_families().back().pattern, "of-a-user:A");
+  EXPECT_THROW(add_estimator({"of-a-user:B", "of-a-user:1"}, make), Error);
+}
+
 }  // namespace
 }  // namespace lowvar

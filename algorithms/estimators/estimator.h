@@ -101,6 +101,11 @@ struct EstimatorFamily {
 };
 std::vector<EstimatorFamily> estimator_families();
 
+/// Adds a family to those that make_estimator knows; to be called before threads start. `make` gets the name
+/// as typed and what follows its first colon. Throws Error where the name is taken.
+using MakeEstimator = std::function<Estimator(std::string_view name, std::string_view argument)>;
+void add_estimator(EstimatorFamily family, MakeEstimator make);
+
 /// Estimates of several estimators from the same trajectories and one backward pass: for each, [G x d], row i
 /// the sum over the rows [offset[i], offset[i+1]) of its weighted scores at theta. With a trajectory a group
 /// this is what the ruler measures; with all rows one group, divided by their number of trajectories, what an

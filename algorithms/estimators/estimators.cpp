@@ -380,7 +380,10 @@ Estimator with_discount(Estimator e) {
 
 struct Family {
   EstimatorFamily shown;
-  std::function<Estimator(std::string_view name, std::string_view argument)> make;
+  MakeEstimator make;
+
+  /// Its name, without the parameters.
+  std::string_view name() const { return std::string_view(shown.pattern).substr(0, shown.pattern.find(':')); }
 };
 
 /// A family without an argument.
@@ -401,8 +404,8 @@ Family of_groups(const std::string& name, Estimator (*make)(int N)) {
           }};
 }
 
-const std::vector<Family>& families() {
-  static const std::vector<Family> all = {
+std::vector<Family>& families() {
+  static std::vector<Family> all = {
       plain("reinforce", reinforce),
       plain("reinforce-mean", reinforce_mean),
       plain("reinforce-optimal", reinforce_optimal),
@@ -462,6 +465,13 @@ std::vector<EstimatorFamily> estimator_families() {
   return out;
 }
 
+void add_estimator(EstimatorFamily family, MakeEstimator make) {
+  Family added{std::move(family), std::move(make)};
+  for (const Family& each : families())
+    expect(each.name() != added.name(), "there is an estimator '", added.name(), "' already");
+  families().push_back(std::move(added));
+}
+
 Estimator make_estimator(std::string_view name) {
   std::string_view base = name;
   const auto suffix = [&](std::string_view text) {
@@ -477,7 +487,7 @@ Estimator make_estimator(std::string_view name) {
   const std::string_view argument =
       colon == std::string_view::npos ? std::string_view() : base.substr(colon + 1);
   for (const Family& f : families()) {
-    if (f.shown.pattern.substr(0, f.shown.pattern.find(':')) != family) continue;
+    if (f.name() != family) continue;
     expect(f.shown.pattern.find(':') != std::string::npos || colon == std::string_view::npos, "estimator '",
            name, "' takes no argument after a colon");
     Estimator e = f.make(name, argument);

@@ -15,7 +15,7 @@ namespace lowvar {
 namespace {
 
 std::filesystem::path folder(const std::string& id) {
-  return std::filesystem::path(LOWVAR_SOURCE_DIR) / "experiments" / "figures" / id;
+  return data_directory() / "experiments" / "figures" / id;
 }
 
 using Row = std::map<std::string, std::string>;

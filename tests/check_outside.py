@@ -1,0 +1,58 @@
+"""check_outside.py BUILD SOURCE: installs the library of BUILD to a temporary prefix, builds SOURCE, a project outside the
+tree, against it, and uses its command line."""
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+build, source = sys.argv[1:]
+
+
+def run(*command, status=0):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != status:
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}, not {status}:\n{(done.stdout + done.stderr)[-4000:]}")
+    return done.stdout + done.stderr
+
+
+def expect(ok, what):
+    if not ok:
+        sys.exit(f"not so: {what}")
+
+
+with tempfile.TemporaryDirectory(prefix="lowvar_outside_") as scratch:
+    prefix, out = pathlib.Path(scratch) / "prefix", pathlib.Path(scratch) / "out"
+    run("cmake", "--install", build, "--prefix", prefix)
+    run("cmake", "-S", source, "-B", out, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release",
+        "-DCMAKE_CXX_COMPILER_LAUNCHER=")
+    run("cmake", "--build", out)
+    program = out / "outside"
+
+    expect("walk " in run(program, "list", "envs"), "list envs shows walk")
+    expect("CartPole-v1" in run(program, "list", "envs"), "list envs still shows CartPole-v1")
+    expect("next:K" in run(program, "list", "estimators"), "list estimators shows next:K")
+    expect("tests/outside" in run(program, "explain", "next:3"), "explain knows next:3")
+    expect("walk" in run(program, "variance", "--env", "nowhere", "--estimators", "togo", "--out", out / "no", status=2),
+           "an unknown world is answered with the known ones, walk among them")
+
+    expect("K must be" in run(program, "explain", "next:x", status=2), "bad parameters are bad input")
+
+    run(program, "variance", "--env", "walk", "--estimators", "togo,next:3", "--trajectories", "400", "--seed", "1",
+        "--out", out / "variance")
+    with open(out / "variance" / "moments.csv") as file:
+        trace = {row["estimator"]: float(row["value"]) for row in csv.DictReader(file) if row["quantity"] == "trace_cov"}
+    expect(0 < trace["next:3"] < trace["togo"], f"three rewards vary less than all of them: {trace}")
+    run(program, "variance", "--env", "chain", "--estimators", "togo,next:3", "--trajectories", "200", "--out",
+        out / "chain")
+
+    run(program, "env", "rollout", "--env", "walk", "--policy", "random", "--seed", "1")
+    run(program, "train", "ppo", "--env", "walk", "--steps", "4000", "--seeds", "0..1", "--out", out / "train")
+    summary = json.loads((out / "train" / "summary.json").read_text())
+    expect(len(summary["seeds"]) == 2 and summary["iqm"] > 0, f"two seeds were trained: {summary}")
+
+    installed = prefix / "bin" / "lowvar"
+    expect("walk " not in run(installed, "list", "envs"), "the installed lowvar is as it was")
+    expect((prefix / "share/lowvar/experiments/figures/ladder/plot.py").is_file(), "the scripts that draw are installed")
+    run(installed, "env", "render", "--env", "four-rooms", "--out", out / "rooms.png")
