@@ -115,7 +115,7 @@ OnPolicyOptions natural(const World& world) {
   o.rollout = 256;
   o.critic_epochs = 10;
   o.learning_rate = 1e-3;
-  if (world.lqg) o.anneal = true, o.log_std = -1, o.kl_step = 0.05;
+  if (world.lqg) o.gamma = 0.95, o.anneal = true, o.log_std = -0.5, o.kl_step = 0.02;
   return o;
 }
 

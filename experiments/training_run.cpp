@@ -244,7 +244,9 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
     }
     if (plan.world.lqg) {
       each["exact_value"] = noiseless_return(plan, {r.learned.theta.front(), {}});
-      each["riccati_value"] = noiseless_return(plan, {riccati_optimum(*plan.world.lqg).K, {}});
+      Lqg discounted = *plan.world.lqg;
+      discounted.gamma = discount_of(plan.options);
+      each["riccati_value"] = noiseless_return(plan, {riccati_optimum(discounted).K, {}});
     }
     summary["seeds"].push_back(std::move(each));
     scores.push_back(r.eval_return);
