@@ -39,55 +39,147 @@ std::vector<Array<T>> grad(F&& f, const std::vector<Array<T>>& x) {
   return value_and_grad(f, x).grad;
 }
 
+namespace detail {
+
+template <class T>
+ValueAndGrad<T> zero_value_and_grad(const std::vector<Array<T>>& x) {
+  ValueAndGrad<T> out{};
+  for (const auto& each : x) out.grad.push_back(zeros_like(each));
+  return out;
+}
+
+/// The sum of what part(begin, end, out) writes for shards of `shard` rows, added in their order.
+template <class T, class Part>
+ValueAndGrad<T> sum_over_shards(const std::vector<Array<T>>& x, int rows, int shard, Part&& part) {
+  expect(rows >= 0 && shard > 0, "shards: ", rows, " rows in shards of ", shard);
+  auto total = zero_value_and_grad(x);
+  if (rows > 0 && rows <= shard) {
+    part(0, rows, total);
+    return total;
+  }
+  const int shards = (rows + shard - 1) / shard, window = std::min(shards, 4 * omp_get_max_threads());
+  std::vector<ValueAndGrad<T>> results(static_cast<std::size_t>(window), total);
+  for (int first = 0; first < shards; first += window) {
+    const int count = std::min(window, shards - first);
+    parallel_for(count, [&](int i) {
+      const int begin = (first + i) * shard;
+      part(begin, std::min(rows, begin + shard), results[static_cast<std::size_t>(i)]);
+    });
+    for (int i = 0; i < count; ++i) {
+      const auto& one = results[static_cast<std::size_t>(i)];
+      total.value += one.value;
+      for (std::size_t k = 0; k < x.size(); ++k) {
+        T* sum = total.grad[k].data();
+        const T* add = one.grad[k].data();
+        for (std::size_t j = 0; j < x[k].size(); ++j) sum[j] += add[j];
+      }
+    }
+  }
+  return total;
+}
+
+/// <a, b> over arrays.
+template <class T, class B>
+Var<T> dot(const std::vector<Var<T>>& a, const std::vector<B>& b) {
+  Var<T> out = lowvar::dot(a[0], b[0]);
+  for (std::size_t i = 1; i < a.size(); ++i) out = out + lowvar::dot(a[i], b[i]);
+  return out;
+}
+
+/// The gradient of y, or zeros where y does not depend on a parameter at all, to `out`.
+template <class T>
+void grad_or_zero_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs) {
+  if (y.node().needs_gradient) return grad_into(out, y, xs);
+  for (auto& each : out) each.fill(T(0));
+}
+
+template <class T>
+void check_direction(const char* what, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v) {
+  expect(v.size() == x.size(), what, ": v needs an array for each of the ", x.size(), " of x, got ",
+         v.size());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    expect(shape(v[i]) == shape(x[i]), what, ": v's array ", i, " is ", shape(v[i]), " where x's is ",
+           shape(x[i]));
+}
+
+/// The derivative of y's gradient along v, to `out`.
+template <class T>
+void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& parameters,
+              const std::vector<Array<T>>& v) {
+  grad_or_zero_into(out, dot(grad_graph(y, parameters), v), parameters);
+}
+
+}  // namespace detail
+
 /// f(x) and df/dx for a loss that is a sum over samples, evaluated in shards of `shard` rows: f(tape, x,
 /// begin, end) is the sum over rows [begin, end) of the `rows`. Each shard's whole graph runs on one thread
 /// and stays in its cache; the parts are added in the order of the shards, so the number of threads changes
 /// no bit, and the size of a shard does.
 template <class F, class T>
 ValueAndGrad<T> sharded_value_and_grad(F&& f, const std::vector<Array<T>>& x, int rows, int shard = 256) {
-  ValueAndGrad<T> total{};
-  const auto part_of = [&](int i) {
+  return detail::sum_over_shards(x, rows, shard, [&](int begin, int end, ValueAndGrad<T>& out) {
     Tape<T> tape;
     const auto parameters = tape.parameters(x);
-    const Var<T> y = f(tape, parameters, i * shard, std::min(rows, (i + 1) * shard));
-    return ValueAndGrad<T>{y.item(), grad(y, parameters)};
-  };
-  ordered_reduce((rows + shard - 1) / shard, part_of, [&](int i, ValueAndGrad<T> part) {
-    if (i == 0) {
-      total = std::move(part);
-      return;
-    }
-    total.value += part.value;
-    for (std::size_t k = 0; k < x.size(); ++k) {
-      T* sum = total.grad[k].data();
-      const T* add = part.grad[k].data();
-      for (std::size_t j = 0; j < x[k].size(); ++j) sum[j] += add[j];
-    }
+    const Var<T> y = f(tape, parameters, begin, end);
+    out.value = y.item();
+    grad_into(out.grad, y, parameters);
   });
-  if (rows == 0)
-    for (const auto& each : x) total.grad.push_back(zeros_like(each));
-  return total;
 }
 
 /// The Hessian of f at x times v.
 template <class F, class T>
 std::vector<Array<T>> hvp(F&& f, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v) {
-  expect(v.size() == x.size(), "hvp: v needs an array for each of the ", x.size(), " of x, got ", v.size());
-  for (std::size_t i = 0; i < x.size(); ++i)
-    expect(shape(v[i]) == shape(x[i]), "hvp: v's array ", i, " is ", shape(v[i]), " where x's is ",
-           shape(x[i]));
+  detail::check_direction("hvp", x, v);
   Tape<T> tape;
   const auto parameters = tape.parameters(x);
-  const auto g = grad_graph(f(parameters), parameters);
-  Var<T> directional = dot(g[0], v[0]);
-  for (std::size_t i = 1; i < g.size(); ++i) directional = directional + dot(g[i], v[i]);
-  // A gradient that does not depend on x at all, that of an affine loss, has no path back to it.
-  if (!directional.node().needs_gradient) {
-    std::vector<Array<T>> out;
-    for (const auto& each : x) out.push_back(zeros_like(each));
-    return out;
-  }
-  return grad(directional, parameters);
+  auto out = detail::zero_value_and_grad(x).grad;
+  detail::hvp_into(out, f(parameters), parameters, v);
+  return out;
+}
+
+/// The same of a sum over samples, in shards as for sharded_value_and_grad.
+template <class F, class T>
+std::vector<Array<T>> sharded_hvp(F&& f, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v,
+                                  int rows, int shard = 256) {
+  detail::check_direction("sharded_hvp", x, v);
+  const auto part = [&](int begin, int end, ValueAndGrad<T>& out) {
+    Tape<T> tape;
+    const auto parameters = tape.parameters(x);
+    detail::hvp_into(out.grad, f(tape, parameters, begin, end), parameters, v);
+  };
+  return detail::sum_over_shards(x, rows, shard, part).grad;
+}
+
+/// J' H J v, where J is the Jacobian of the outputs z = f(x) and H the Hessian of the 1x1 loss(z): the
+/// Gauss-Newton approximation of the Hessian of loss(f(x)), positive where the loss is convex in z. J v is
+/// the derivative of J'u with respect to u, and J' a plain backward pass.
+template <class F, class L, class T>
+std::vector<Array<T>> gauss_newton_product(F&& f, L&& loss, const std::vector<Array<T>>& x,
+                                           const std::vector<Array<T>>& v) {
+  detail::check_direction("gauss_newton_product", x, v);
+  Tape<T> tape;
+  const auto parameters = tape.parameters(x);
+  const Var<T> z = f(parameters);
+  if (!z.node().needs_gradient) return detail::zero_value_and_grad(x).grad;
+  const Array<T> at = z.value(), zero = zeros_like(at);
+  const Var<T> u = tape.parameter(zero);
+  const Array<T> Jv = grad(detail::dot(grad_graph(dot(z, u), parameters), v), u);
+  const Array<T> HJv = hvp([&](const std::vector<Var<T>>& p) { return loss(p.front()); },
+                           std::vector<Array<T>>{at}, std::vector<Array<T>>{Jv})
+                           .front();
+  return grad(dot(z, HJv), parameters);
+}
+
+/// The Fisher information of categorical distributions, averaged over rows, times v: mean over r of sum_a
+/// p_ra (d log p_ra) (d log p_ra)' v for log p = log_p(x) [n x C]. It is the Hessian of the mean KL(p || p')
+/// in p' at p' = p.
+template <class F, class T>
+std::vector<Array<T>> fisher_vector_product(F&& log_p, const std::vector<Array<T>>& x,
+                                            const std::vector<Array<T>>& v) {
+  const auto metric = [](Var<T> z) {  // sum p z^2 / 2 has the Hessian diag(p)
+    return sum(exp(stop_gradient(z)) * square(z)) * (T(0.5) / static_cast<T>(z.rows()));
+  };
+  return gauss_newton_product(log_p, metric, x, v);
 }
 
 // One array, one Var: the same functions for the commonest case.

@@ -20,13 +20,14 @@ struct GradcheckReport {
   std::vector<Line> lines;
   double tolerance;
   bool ok = true;
+  std::string worst = {};  // where the gradient disagrees, which entry is furthest off
   /// A table, one line a check, with the verdict.
   std::string text() const {
     std::string out;
     for (const Line& l : lines)
       out += join("order ", l.order, ": <v, derivative> = ", l.analytic, ", central difference = ", l.numeric,
                   "\n");
-    return out + join(ok ? "agree" : "DISAGREE", " within ", tolerance, " of their scale\n");
+    return out + worst + join(ok ? "agree" : "DISAGREE", " within ", tolerance, " of their scale\n");
   }
 };
 
@@ -39,6 +40,36 @@ struct GradcheckOptions {
 };
 
 using Loss = std::function<Var<double>(const std::vector<Var<double>>&)>;
+
+namespace detail {
+
+/// A line on the entry of the gradient of f at x that is furthest from its central difference.
+inline std::string worst_entry(const Loss& f, const std::vector<Array<double>>& x, double h) {
+  const auto g = grad(f, x);
+  const auto value_at = [&](std::size_t i, std::size_t j, double by) {
+    auto moved = x;
+    moved[i].data()[j] += by;
+    Tape<double> tape;
+    return f(tape.parameters(moved)).item();
+  };
+  std::string out;
+  double most = -1;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    for (std::size_t j = 0; j < x[i].size(); ++j) {
+      const double numeric =
+          (8 * (value_at(i, j, h) - value_at(i, j, -h)) - (value_at(i, j, 2 * h) - value_at(i, j, -2 * h))) /
+          (12 * h);
+      const double off = std::abs(g[i].data()[j] - numeric);
+      if (off <= most) continue;
+      most = off;
+      const std::size_t cols = x[i].shape(1);
+      out = join("furthest off: d/dx[", i, "](", j / cols, ", ", j % cols, ") = ", g[i].data()[j],
+                 ", central difference = ", numeric, "\n");
+    }
+  return out;
+}
+
+}  // namespace detail
 
 /// Checks the derivatives of f: vector<Var<double>> -> 1x1 Var at x. Each order differentiates the recorded
 /// gradient of the one before, projected on a random direction, so both lives of a rule are under test.
@@ -78,15 +109,15 @@ inline GradcheckReport gradcheck(const Loss& f, const std::vector<Array<double>>
       }
       report.lines.push_back({order, analytic, numeric});
       const double scale = std::max({1.0, std::abs(analytic), std::abs(numeric)});
-      if (!(std::abs(analytic - numeric) <= options.tolerance * scale)) report.ok = false;
+      const bool agree = std::abs(analytic - numeric) <= options.tolerance * scale;
+      report.ok = report.ok && agree;
+      if (!agree && order == 1 && report.worst.empty()) report.worst = detail::worst_entry(f, x, h);
       // The next order's target: the recorded gradient along a random direction.
       target = [target, u = direction()](const std::vector<Var<double>>& p) {
         const Var<double> y = target(p);
         if (!y.node().needs_gradient) return y * 0;
         const auto g = grad_graph(y, p);
-        Var<double> out = dot(g[0], u[0]);
-        for (std::size_t i = 1; i < g.size(); ++i) out = out + dot(g[i], u[i]);
-        return out;
+        return detail::dot(g, u);
       };
     }
   }

@@ -70,7 +70,7 @@ Var<T> record_rowwise(Var<T> x, At where) {
     D::value(in + Shape{r, from.cols}.size(), std::min(rows, from.rows - r), from.cols,
              y + Shape{r, y_cols}.size(), scratch);
   record.arena.rewind(mark);
-  return last(record);
+  return finish(record, where);
 }
 
 // ---- Matrices ----
@@ -119,7 +119,7 @@ Var<T> product(Product product, Var<T> a, Var<T> b, At at) {
 
 /// out [m x n] (+)= a b'.
 template <class T>
-void outer(const T* a, int m, const T* b, int n, T* out, bool accumulate) {
+void outer(const T* a, int m, const T* __restrict b, int n, T* __restrict out, bool accumulate) {
   for (int i = 0; i < m; ++i, out += n) {
     const T scale = a[i];
     if (accumulate)
@@ -167,7 +167,7 @@ struct Matmul {
   static bool own_rows(const Frame<T>&, int i) { return P != Product::tn && i == 0; }
   static bool shared(const Frame<T>&, int i) { return P != Product::tn && i == 1; }
 
-  static constexpr Op<T> op{name, pullback, pullback_graph, own_rows, shared};
+  static constexpr Op<T> op{name, pullback, pullback_graph, own_rows, shared, P == Product::tn ? -1 : 1};
 };
 
 /// x W + b; the bias is prefilled and the product accumulates onto it.
@@ -188,7 +188,7 @@ struct Linear {
   static bool own_rows(const Frame<T>&, int i) { return i == 0; }
   static bool shared(const Frame<T>&, int i) { return i > 0; }
 
-  static constexpr Op<T> op{"linear", pullback, pullback_graph, own_rows, shared};
+  static constexpr Op<T> op{"linear", pullback, pullback_graph, own_rows, shared, 1};
 };
 
 // ---- Linear systems ----
@@ -459,7 +459,7 @@ struct DiscountedSumForward {
 };
 
 template <class M, class T>
-Var<T> record_map(Var<T> x, const int* index, Shape y_shape, T factor) {
+Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At where, T factor) {
   Record<T>& record = *x.record();
   const int i = x.index();
   T* y;
@@ -468,7 +468,7 @@ Var<T> record_map(Var<T> x, const int* index, Shape y_shape, T factor) {
   node.factor = factor;
   std::fill_n(y, y_shape.size(), T(0));
   M::apply(at(record, i).shape, at(record, i).value, index, factor, y_shape, y);
-  return last(record);
+  return finish(record, where);
 }
 
 template <class T>
@@ -510,7 +510,7 @@ Var<T> record_matmul(Var<T> a, Var<T> b, At where) {
   T* y;
   append<T>(record, &M::op, x, product_shape(P, sa, sb), &y);
   multiply(P, sa, at(record, x[0]).value, sb, at(record, x[1]).value, T(0), y);
-  return last(record);
+  return finish(record, where);
 }
 
 /// Runs f; an Error of LAPACK's is given the name and the place of the op.
@@ -536,7 +536,7 @@ Var<T> record_solve(Var<T> A, Var<T> B, At where) {
   speak_of(S::name, where, [&] {
     solve_into(transposed, a.rows, at(record, x[0]).value, b.cols, at(record, x[1]).value, y, record.arena);
   });
-  return last(record);
+  return finish(record, where);
 }
 
 }  // namespace detail
@@ -577,7 +577,7 @@ Var<T> linear(Var<T> x, Var<T> W, Var<T> b, At where) {
   const T* bias = at(record, nodes[2]).value;
   for (int r = 0; r < xs.rows; ++r) std::copy_n(bias, ws.cols, y + Shape{r, ws.cols}.size());
   multiply(Product::nn, xs, at(record, nodes[0]).value, ws, at(record, nodes[1]).value, T(1), y);
-  return last(record);
+  return finish(record, where);
 }
 
 template <class T>
@@ -603,7 +603,7 @@ Var<T> log_det(Var<T> A, At where) {
   std::copy_n(at(record, i).value, s.size(), copy);
   speak_of("log_det", where, [&] { *y = lowvar::log_det(s.rows, copy); });
   record.arena.rewind(mark);
-  return last(record);
+  return finish(record, where);
 }
 
 template <class T>
@@ -611,7 +611,7 @@ Var<T> sum_to(Var<T> x, Shape shape, At where) {
   const Shape from = x.shape();
   expect((shape.rows == 1 || shape.rows == from.rows) && (shape.cols == 1 || shape.cols == from.cols),
          "sum_to: cannot sum ", from, " to ", shape, where);
-  return detail::record_map<detail::SumTo>(x, nullptr, shape);
+  return detail::record_map<detail::SumTo>(x, nullptr, shape, where);
 }
 
 template <class T>
@@ -619,20 +619,20 @@ Var<T> broadcast_to(Var<T> x, Shape shape, At where) {
   const Shape from = x.shape();
   expect((from.rows == 1 || shape.rows == from.rows) && (from.cols == 1 || shape.cols == from.cols),
          "broadcast_to: cannot repeat ", from, " to ", shape, where);
-  return detail::record_map<detail::BroadcastTo>(x, nullptr, shape);
+  return detail::record_map<detail::BroadcastTo>(x, nullptr, shape, where);
 }
 
 template <class T>
 Var<T> pick(Var<T> x, std::span<const int> index, At where) {
   detail::check_index("pick", index, x.rows(), x.cols(), "columns", where);
-  return detail::record_map<detail::Pick>(x, detail::keep(*x.record(), index), {x.rows(), 1});
+  return detail::record_map<detail::Pick>(x, detail::keep(*x.record(), index), {x.rows(), 1}, where);
 }
 
 template <class T>
 Var<T> place(Var<T> x, std::span<const int> index, int cols, At where) {
   expect(x.cols() == 1, "place: needs one column, got ", x.shape(), where);
   detail::check_index("place", index, x.rows(), cols, "columns", where);
-  return detail::record_map<detail::Place>(x, detail::keep(*x.record(), index), {x.rows(), cols});
+  return detail::record_map<detail::Place>(x, detail::keep(*x.record(), index), {x.rows(), cols}, where);
 }
 
 template <class T>
@@ -640,7 +640,7 @@ Var<T> gather(Var<T> table, std::span<const int> index, At where) {
   detail::check_index("gather", index, static_cast<int>(index.size()), table.rows(), "rows", where);
   Record<T>& record = *table.record();
   const Var<T> y = detail::record_map<detail::Gather>(table, detail::keep(record, index),
-                                                      {static_cast<int>(index.size()), table.cols()});
+                                                      {static_cast<int>(index.size()), table.cols()}, where);
   record.nodes.back().per_row = true;  // the index is data
   return y;
 }
@@ -648,13 +648,12 @@ Var<T> gather(Var<T> table, std::span<const int> index, At where) {
 template <class T>
 Var<T> scatter_add(Var<T> x, std::span<const int> index, int rows, At where) {
   detail::check_index("scatter_add", index, x.rows(), rows, "rows", where);
-  return detail::record_map<detail::ScatterAdd>(x, detail::keep(*x.record(), index), {rows, x.cols()});
+  return detail::record_map<detail::ScatterAdd>(x, detail::keep(*x.record(), index), {rows, x.cols()}, where);
 }
 
 template <class T>
 Var<T> transpose(Var<T> x, At where) {
-  static_cast<void>(where);
-  return detail::record_map<detail::Transpose>(x, nullptr, {x.cols(), x.rows()});
+  return detail::record_map<detail::Transpose>(x, nullptr, {x.cols(), x.rows()}, where);
 }
 
 template <class T>
@@ -663,7 +662,7 @@ Var<T> block(Var<T> x, int row, int col, Shape shape, At where) {
   expect(row >= 0 && col >= 0 && shape.rows >= 0 && shape.cols >= 0 && row + shape.rows <= from.rows &&
              col + shape.cols <= from.cols,
          "block: no ", shape, " at row ", row, ", column ", col, " of ", from, where);
-  return detail::record_map<detail::Block>(x, detail::keep(*x.record(), std::array{row, col}), shape);
+  return detail::record_map<detail::Block>(x, detail::keep(*x.record(), std::array{row, col}), shape, where);
 }
 
 template <class T>
@@ -671,20 +670,20 @@ Var<T> pad(Var<T> x, int row, int col, Shape shape, At where) {
   const Shape from = x.shape();
   expect(row >= 0 && col >= 0 && row + from.rows <= shape.rows && col + from.cols <= shape.cols,
          "pad: ", from, " does not fit at row ", row, ", column ", col, " of ", shape, where);
-  return detail::record_map<detail::Pad>(x, detail::keep(*x.record(), std::array{row, col}), shape);
+  return detail::record_map<detail::Pad>(x, detail::keep(*x.record(), std::array{row, col}), shape, where);
 }
 
 template <class T>
 Var<T> discounted_sum(Var<T> x, std::type_identity_t<T> factor, std::span<const int> offset, At where) {
   const int* begins = detail::group_begins("discounted_sum", x, offset, where);
-  return detail::record_map<detail::DiscountedSum>(x, begins, x.shape(), factor);
+  return detail::record_map<detail::DiscountedSum>(x, begins, x.shape(), where, factor);
 }
 
 template <class T>
 Var<T> discounted_sum_forward(Var<T> x, std::type_identity_t<T> factor, std::span<const int> offset,
                               At where) {
   const int* begins = detail::group_begins("discounted_sum_forward", x, offset, where);
-  return detail::record_map<detail::DiscountedSumForward>(x, begins, x.shape(), factor);
+  return detail::record_map<detail::DiscountedSumForward>(x, begins, x.shape(), where, factor);
 }
 
 namespace detail {

@@ -100,11 +100,27 @@ Var<T> square(Var<T> x, At at = At::current()) {
   return record<Square>(Operand<T>(x, at));
 }
 
+/// 1 - x^2, the slope of tanh in terms of its value.
+struct OneMinusSquare {
+  static constexpr const char* name = "one_minus_square";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return 1 - x * x; }
+  static auto rule(auto g, auto, auto x) { return -2 * g * x; }
+};
+template <class T>
+Var<T> one_minus_square(Var<T> x, At at = At::current()) {
+  return record<OneMinusSquare>(Operand<T>(x, at));
+}
+template <std::floating_point T>
+T one_minus_square(T x) {
+  return OneMinusSquare::value(x);
+}
+
 struct Tanh {
   static constexpr const char* name = "tanh";
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return tanh(x); }
-  static auto rule(auto g, auto y, auto) { return g * (1 - y * y); }
+  static auto rule(auto g, auto y, auto) { return g * one_minus_square(y); }
 };
 template <class T>
 Var<T> tanh(Var<T> x, At at = At::current()) {
@@ -490,9 +506,9 @@ Var<T> discounted_sum_forward(Var<T> x, std::type_identity_t<T> factor, std::spa
 template <class... Definitions>
 struct List {};
 
-using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, Expm1, Sigmoid, Softplus, Sin,
-                            Cos, Atan, Abs, Elu, Add, Subtract, Multiply, Divide, Pow, Minimum, Maximum,
-                            Greater, LessEqual, Less, GreaterEqual, Equal, Clip, Where>;
+using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, OneMinusSquare, Tanh, Relu, Log1p, Expm1, Sigmoid,
+                            Softplus, Sin, Cos, Atan, Abs, Elu, Add, Subtract, Multiply, Divide, Pow, Minimum,
+                            Maximum, Greater, LessEqual, Less, GreaterEqual, Equal, Clip, Where>;
 
 /// An operation as the tests see it: how to call it, and on what.
 template <class T>

@@ -42,11 +42,6 @@ Node<T>& append(Record<T>& record, const Op<T>* op, std::span<const int> operand
 }
 
 template <class T>
-Var<T> last(Record<T>& record) {
-  return {&record, static_cast<int>(record.nodes.size()) - 1};
-}
-
-template <class T>
 const Node<T>& at(const Record<T>& record, int i) {
   return record.nodes[static_cast<std::size_t>(i)];
 }
@@ -326,7 +321,7 @@ struct Rowwise {
 
 /// Records M x; the index lives in the arena already.
 template <class M, class T>
-Var<T> record_map(Var<T> x, const int* index, Shape y_shape, T factor = 0);
+Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At at, T factor = 0);
 
 template <class M, class T>
 struct LinearMap {
@@ -339,7 +334,7 @@ struct LinearMap {
     M::adjoint::apply(Shape{end - begin, y.cols}, g, index, f.y->factor, to, out);
   }
   static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
-    return record_map<typename M::adjoint>(g, y.node().index, x[0].shape(), y.node().factor);
+    return record_map<typename M::adjoint>(g, y.node().index, x[0].shape(), At::current(), y.node().factor);
   }
   static bool own_rows(const Frame<T>& f, int) { return M::own_rows(f.x[0]->shape, f.y->shape); }
   static bool shared(const Frame<T>& f, int) { return M::shared(f.x[0]->shape); }
@@ -374,7 +369,7 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
   Node<T>& node = append<T>(record, &Elementwise<D, T>::op, nodes, y_shape, &y);
   if (piecewise_constant<D>) node.needs_gradient = false;
   Elementwise<D, T>::forward(y_shape, shapes, x, y, record.arena);
-  return last(record);
+  return finish(record, where);
 }
 
 namespace detail {

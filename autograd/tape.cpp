@@ -1,7 +1,10 @@
 // The arena, the pool of tapes, and the three backward passes.
 #include "autograd/tape.h"
 
+#include <immintrin.h>
+
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <new>
 
@@ -36,6 +39,15 @@ struct Pool {
   std::vector<std::unique_ptr<Record<T>>> idle;
 };
 
+/// Throws NumericalFault at the first NaN or infinity, with the parts of `what` before the number.
+template <class T, class... What>
+void check_finite(const T* x, Shape shape, At at, const What&... what) {
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    if (!std::isfinite(x[i]))
+      throw NumericalFault(join(what..., " ", x[i], " at row ", i / static_cast<std::size_t>(shape.cols),
+                                ", column ", i % static_cast<std::size_t>(shape.cols), " of ", shape, at));
+}
+
 template <class T>
 Pool<T>& pool() {
   static auto& instance = *new Pool<T>;  // never destroyed: a Var may be asked after main
@@ -45,7 +57,7 @@ Pool<T>& pool() {
 }  // namespace
 
 template <class T>
-Tape<T>::Tape() {
+Tape<T>::Tape(Trap trap) {
   const std::lock_guard lock(pool<T>().mutex);
   auto& idle = pool<T>().idle;
   if (idle.empty()) {
@@ -54,6 +66,7 @@ Tape<T>::Tape() {
     record_ = std::move(idle.back());
     idle.pop_back();
   }
+  record_->trap = trap == Trap::on;
 }
 
 template <class T>
@@ -66,29 +79,35 @@ Tape<T>::~Tape() {
 }
 
 template <class T>
-Var<T> Tape<T>::leaf(const T* x, Shape shape, bool parameter, bool per_row) {
+Var<T> Tape<T>::leaf(const T* x, Shape shape, bool parameter, bool per_row, At at) {
   Node<T> node;
   node.shape = shape;
   node.value = x;
   node.needs_gradient = parameter;
   node.per_row = per_row;
+  if (record_->trap)
+    check_finite(x, shape, at,
+                 parameter ? "a parameter"
+                 : per_row ? "data"
+                           : "a constant",
+                 " of the tape is");
   record_->nodes.push_back(node);
   return {record_.get(), static_cast<int>(record_->nodes.size()) - 1};
 }
 
 template <class T>
-Var<T> Tape<T>::data(const Array<T>& x, int begin, int end) {
+Var<T> Tape<T>::data(const Array<T>& x, int begin, int end, At at) {
   const Shape whole = lowvar::shape(x);
   expect(0 <= begin && begin <= end && end <= whole.rows, "data: rows ", begin, " to ", end, " of ",
-         whole.rows);
-  return leaf(x.data() + Shape{begin, whole.cols}.size(), {end - begin, whole.cols}, false, true);
+         whole.rows, at);
+  return leaf(x.data() + Shape{begin, whole.cols}.size(), {end - begin, whole.cols}, false, true, at);
 }
 
 template <class T>
-std::vector<Var<T>> Tape<T>::parameters(const std::vector<Array<T>>& xs) {
+std::vector<Var<T>> Tape<T>::parameters(const std::vector<Array<T>>& xs, At at) {
   std::vector<Var<T>> out;
   out.reserve(xs.size());
-  for (const auto& x : xs) out.push_back(parameter(x));
+  for (const auto& x : xs) out.push_back(parameter(x, at));
   return out;
 }
 
@@ -148,6 +167,13 @@ Var<T> stop_gradient(Var<T> x) {
   return {x.record(), static_cast<int>(x.record()->nodes.size()) - 1};
 }
 
+template <class T>
+Var<T> finish(Record<T>& record, At at) {
+  const Node<T>& node = record.nodes.back();
+  if (record.trap) check_finite(node.value, node.shape, at, node.op->name, ": the result is");
+  return {&record, static_cast<int>(record.nodes.size()) - 1};
+}
+
 // ---- Backward ----
 
 namespace {
@@ -159,24 +185,6 @@ Frame<T> frame(Record<T>& record, int i) {
   for (std::size_t k = 0; k < 3; ++k)
     if (y.operand[k] >= 0) f.x[k] = &record.nodes[static_cast<std::size_t>(y.operand[k])];
   return f;
-}
-
-/// Zeros in the arena.
-template <class T>
-T* zeros_in(Arena& arena, std::size_t n) {
-  T* out = arena.allocate<T>(n);
-  std::fill_n(out, n, T(0));
-  return out;
-}
-
-template <class T>
-void check_targets(const char* what, const Var<T>& y, const std::vector<Var<T>>& xs, At at) {
-  y.node();
-  for (const auto& x : xs) {
-    x.node();
-    expect(x.record() == y.record(), what, ": y and x are of different tapes", at);
-    expect(x.node().needs_gradient, what, ": x is neither a parameter nor computed from one", at);
-  }
 }
 
 /// Which nodes up to y depend on one of xs.
@@ -194,60 +202,222 @@ const std::vector<char>& reached_from(Record<T>& record, int y, const std::vecto
   return reached;
 }
 
-}  // namespace
+template <class T>
+void check_targets(const char* what, const Var<T>& y, const std::vector<Var<T>>& xs, At at) {
+  y.node();
+  for (const auto& x : xs) {
+    x.node();
+    expect(x.record() == y.record(), what, ": y and x are of different tapes", at);
+    expect(x.node().needs_gradient, what, ": x is neither a parameter nor computed from one", at);
+  }
+}
 
 template <class T>
-std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
-  check_targets("grad", y, xs, at);
-  expect(y.shape() == Shape{1, 1}, "grad: y must be a 1x1, got ", y.shape(), "; sum it first", at);
-  Record<T>& record = *y.record();
-  const auto mark = record.arena.mark();
-  const auto& reached = reached_from(record, y.index(), xs);
-  auto& adjoint = record.adjoint;
-  adjoint.assign(reached.size(), nullptr);
-  auto& room = record.room;  // where the adjoint of a node of xs is to stand: in the result
-  room.assign(reached.size(), nullptr);
-  std::vector<Array<T>> out;
-  out.reserve(xs.size());
-  for (const auto& x : xs) {
-    out.push_back(
-        Array<T>::from_shape({static_cast<std::size_t>(x.rows()), static_cast<std::size_t>(x.cols())}));
-    if (const auto i = static_cast<std::size_t>(x.index()); i < room.size()) room[i] = out.back().data();
+void check_scalar(const char* what, const Var<T>& y, At at) {
+  expect(y.shape() == Shape{1, 1}, what, ": y must be a 1x1, got ", y.shape(), "; sum it first", at);
+}
+
+template <class T>
+void check_column(const char* what, const Var<T>& y, const std::vector<Var<T>>& xs, At at) {
+  expect(y.cols() == 1 && y.node().per_row, what,
+         ": y must be one column with a number for each row of data, got ", y.shape(), at);
+  for (const auto& x : xs) expect(!x.node().per_row, what, ": x must be a parameter", at);
+}
+
+/// The adjoints of a pass from y, none of them there yet. `at(k)` is where that of xs[k] is to stand.
+template <class T>
+void begin_pass(Record<T>& record, const Var<T>& y, const std::vector<Var<T>>& xs, auto&& at) {
+  const std::size_t nodes = reached_from(record, y.index(), xs).size();
+  record.adjoint.assign(nodes, nullptr);
+  record.room.assign(nodes, nullptr);
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    if (const auto i = static_cast<std::size_t>(xs[k].index()); i < nodes) record.room[i] = at(k);
+  T*& seed = record.adjoint.back();
+  seed = record.room.back();
+  if (seed == nullptr) seed = record.arena.template allocate<T>(y.shape().size());
+  std::fill_n(seed, y.shape().size(), T(1));
+}
+
+/// What was found for x is copied to `to`, unless it stands there; zeros where y does not depend on x.
+template <class T>
+void deliver(const Record<T>& record, const Var<T>& x, std::size_t offset, T* to) {
+  const auto i = static_cast<std::size_t>(x.index());
+  const T* from = i < record.adjoint.size() ? record.adjoint[i] : nullptr;
+  if (from == nullptr)
+    std::fill_n(to, x.shape().size(), T(0));
+  else if (from + offset != to)  // asked for twice
+    std::copy_n(from + offset, x.shape().size(), to);
+}
+
+/// How a pass keeps samples apart. A node of the samples has one adjoint, of unit weight, for rows do not
+/// mix. A node of the parameters alone has one for each group and weighting; where the two meet, rows are cut
+/// into groups and weighted. Without groups there is one adjoint a node, whatever its rows.
+template <class T>
+struct Groups {
+  std::span<const int> offset;
+  const Array<T>* weights;
+  std::size_t d;               // from one adjoint of an x to the next
+  T* weighted;                 // room for the rows of a group
+  bool large;                  // the result is larger than the caches
+  T* squared_norms = nullptr;  // [n], to which those of each row's cotangents of xs are added instead
+
+  int stack() const { return static_cast<int>((offset.size() - 1) * weights->shape(1)); }
+};
+
+/// Copies past the caches, for a result that is larger than they are: plain stores would read it first.
+template <class T>
+void stream(const T* from, std::size_t n, T* to) {
+  constexpr std::size_t lanes = 32 / sizeof(T);
+  std::size_t j = 0;
+  for (; j < n && reinterpret_cast<std::uintptr_t>(to + j) % 32 != 0; ++j) to[j] = from[j];
+  for (; j + lanes <= n; j += lanes)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + j),
+                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + j)));
+  for (; j < n; ++j) to[j] = from[j];
+}
+
+/// Cotangents of a parameter as operand k where it meets the rows: one for each group and weighting.
+template <class T>
+void pull_back_groups(const Groups<T>& groups, const Frame<T>& f, int k, const T* g, T* to,
+                      std::size_t stride, bool accumulate) {
+  const auto cols = static_cast<std::size_t>(f.y->shape.cols),
+             size = f.x[static_cast<std::size_t>(k)]->shape.size();
+  const auto& weights = *groups.weights;
+  const bool streamed = groups.large && !accumulate && size * sizeof(T) >= 512;
+  const auto mark = f.arena->mark();
+  T* part = streamed ? f.arena->template allocate<T>(size) : nullptr;
+  for (std::size_t group = 0; group + 1 < groups.offset.size(); ++group) {
+    const int begin = groups.offset[group], end = groups.offset[group + 1];
+    for (std::size_t w = 0; w < weights.shape(1); ++w, to += stride) {
+      if (begin == end && !accumulate) std::fill_n(to, size, T(0));
+      if (begin == end) continue;
+      T* copy = groups.weighted;
+      for (int r = begin; r < end; ++r, copy += cols) {
+        const T weight = weights(r, w), *row = g + static_cast<std::size_t>(r) * cols;
+        for (std::size_t c = 0; c < cols; ++c) copy[c] = weight * row[c];
+      }
+      f.y->op->pullback(f, k, begin, end, groups.weighted, streamed ? part : to, accumulate);
+      if (streamed) stream(part, size, to);
+    }
   }
-  const auto place_for = [&](std::size_t i) {
-    return room[i] ? room[i] : record.arena.template allocate<T>(record.nodes[i].shape.size());
+  if (streamed) _mm_sfence();
+  f.arena->rewind(mark);
+}
+
+/// Adds |cotangent of operand k due to row r|^2 for each row.
+template <class T>
+void add_squared_norms(const Frame<T>& f, int k, const T* g, Arena& arena, T* out) {
+  const auto mark = arena.mark();
+  const int n = f.y->shape.rows, p = f.x[0]->shape.cols, q = f.y->shape.cols;
+  const auto square_of = [](const T* x, std::size_t size) {
+    T total = 0;
+    for (std::size_t j = 0; j < size; ++j) total += x[j] * x[j];
+    return total;
   };
-  adjoint.back() = place_for(adjoint.size() - 1);
-  *adjoint.back() = T(1);
-  for (int i = y.index(); i >= 0; --i) {
+  const std::size_t size = f.x[static_cast<std::size_t>(k)]->shape.size();
+  T* part = f.y->op->outer == k ? nullptr : arena.allocate<T>(size);
+  for (int r = 0; r < n; ++r) {
+    const T* row = g + Shape{r, q}.size();
+    if (part) f.y->op->pullback(f, k, r, r + 1, row, part, false);
+    out[r] += part ? square_of(part, size)
+                   : square_of(row, static_cast<std::size_t>(q)) *
+                         square_of(f.x[0]->value + Shape{r, p}.size(), static_cast<std::size_t>(p));
+  }
+  arena.rewind(mark);
+}
+
+/// The backward pass from node y, with seeds and rooms set.
+template <class T>
+void backward(Record<T>& record, int y, const Groups<T>* groups, At at) {
+  auto& adjoint = record.adjoint;
+  const int n = record.nodes[static_cast<std::size_t>(y)].shape.rows, stack = groups ? groups->stack() : 1;
+  for (int i = y; i >= 0; --i) {
     const T* g = adjoint[static_cast<std::size_t>(i)];
     const Node<T>& node = record.nodes[static_cast<std::size_t>(i)];
     if (g == nullptr || node.op == nullptr) continue;
     const Frame<T> f = frame(record, i);
+    const auto stride = [&](std::size_t j) {
+      return record.room[j] ? groups->d : record.nodes[j].shape.size();
+    };
     for (int k = 0; k < 3 && node.operand[static_cast<std::size_t>(k)] >= 0; ++k) {
       const auto x = static_cast<std::size_t>(node.operand[static_cast<std::size_t>(k)]);
-      if (!reached[x]) continue;
-      const bool accumulate = adjoint[x] != nullptr;
-      if (!accumulate) adjoint[x] = place_for(x);
-      node.op->pullback(f, k, 0, node.shape.rows, g, adjoint[x], accumulate);
+      if (!record.reached[x]) continue;
+      const Node<T>& operand = record.nodes[x];
+      const bool each_row = groups && operand.per_row, accumulate = adjoint[x] != nullptr;
+      const std::size_t size = operand.shape.size();
+      if (!accumulate)
+        adjoint[x] =
+            record.room[x]
+                ? record.room[x]
+                : record.arena.template allocate<T>(each_row ? size : size * static_cast<std::size_t>(stack));
+      if (groups == nullptr) {
+        node.op->pullback(f, k, 0, node.shape.rows, g, adjoint[x], accumulate);
+      } else if (!node.per_row) {
+        expect(groups->squared_norms == nullptr, node.op->name,
+               ": squared_row_norms needs each parameter to meet the rows itself, and once", at);
+        for (std::size_t j = 0; j < static_cast<std::size_t>(stack); ++j)
+          node.op->pullback(f, k, 0, node.shape.rows, g + stride(static_cast<std::size_t>(i)) * j,
+                            adjoint[x] + stride(x) * j, accumulate);
+      } else {
+        expect(node.shape.rows == n, node.op->name, ": mixes the rows of samples (", node.shape, " against ",
+               n, " rows), which grouped gradients keep apart", at);
+        expect(!each_row || node.op->own_rows(f, k), node.op->name, ": operand ", k,
+               " mixes the rows of samples, which grouped gradients keep apart", at);
+        expect(each_row || node.op->shared(f, k), node.op->name, ": a parameter of shape ", operand.shape,
+               " meets ", n, " rows of samples as operand ", k,
+               "; grouped gradients know linear, matmul, gather and broadcasting of one row", at);
+        if (each_row) {
+          node.op->pullback(f, k, 0, n, g, adjoint[x], accumulate);
+        } else if (groups->squared_norms) {
+          expect(!accumulate && record.room[x] != nullptr, node.op->name,
+                 ": squared_row_norms needs each parameter to meet the rows itself, and once", at);
+          add_squared_norms(f, k, g, record.arena, groups->squared_norms);
+        } else {
+          pull_back_groups(*groups, f, k, g, adjoint[x], stride(x), accumulate);
+        }
+      }
+      if (record.trap && !(groups && groups->squared_norms))
+        for (std::size_t j = 0; j < (groups && !each_row ? static_cast<std::size_t>(stack) : 1); ++j)
+          check_finite(adjoint[x] + stride(x) * j, operand.shape, at, node.op->name,
+                       ": backward, the cotangent of operand ", k, " is");
     }
   }
-  for (std::size_t k = 0; k < xs.size(); ++k) {
-    const auto i = static_cast<std::size_t>(xs[k].index());
-    const T* from = i < adjoint.size() ? adjoint[i] : nullptr;
-    if (from == nullptr)
-      out[k].fill(T(0));
-    else if (from != out[k].data())  // asked for twice
-      std::copy_n(from, out[k].size(), out[k].data());
-  }
+}
+
+}  // namespace
+
+template <class T>
+void grad_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs, At at) {
+  check_targets("grad", y, xs, at);
+  check_scalar("grad", y, at);
+  expect(out.size() == xs.size(), "grad: ", out.size(), " results for ", xs.size(), " xs", at);
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    expect(shape(out[k]) == xs[k].shape(), "grad: the result ", k, " is ", shape(out[k]), ", not ",
+           xs[k].shape(), at);
+  Record<T>& record = *y.record();
+  const auto mark = record.arena.mark();
+  begin_pass(record, y, xs, [&](std::size_t k) { return out[k].data(); });
+  backward<T>(record, y.index(), nullptr, at);
+  for (std::size_t k = 0; k < xs.size(); ++k) deliver(record, xs[k], 0, out[k].data());
   record.arena.rewind(mark);
+}
+
+template <class T>
+std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
+  check_targets("grad", y, xs, at);
+  std::vector<Array<T>> out;
+  out.reserve(xs.size());
+  for (const auto& x : xs)
+    out.push_back(
+        Array<T>::from_shape({static_cast<std::size_t>(x.rows()), static_cast<std::size_t>(x.cols())}));
+  grad_into(out, y, xs, at);
   return out;
 }
 
 template <class T>
 std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_targets("grad_graph", y, xs, at);
-  expect(y.shape() == Shape{1, 1}, "grad_graph: y must be a 1x1, got ", y.shape(), "; sum it first", at);
+  check_scalar("grad_graph", y, at);
   Record<T>& record = *y.record();
   const auto& reached = reached_from(record, y.index(), xs);
   std::vector<Var<T>> adjoint(reached.size());
@@ -263,8 +433,13 @@ std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
     for (int k = 0; k < 3 && node.operand[static_cast<std::size_t>(k)] >= 0; ++k) {
       const auto x = static_cast<std::size_t>(node.operand[static_cast<std::size_t>(k)]);
       if (!reached[x]) continue;
-      const Var<T> part = node.op->pullback_graph(Var<T>(&record, i), operands, k, g);
-      adjoint[x] = adjoint[x].record() ? adjoint[x] + part : part;
+      try {
+        const Var<T> part = node.op->pullback_graph(Var<T>(&record, i), operands, k, g);
+        adjoint[x] = adjoint[x].record() ? adjoint[x] + part : part;
+      } catch (const NumericalFault& e) {
+        throw NumericalFault(
+            join(node.op->name, ": backward, in the cotangent of operand ", k, ", ", e.what(), at));
+      }
     }
   }
   std::vector<Var<T>> out;
@@ -282,108 +457,35 @@ template <class T>
 void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
                        const Array<T>& weights, At at) {
   check_targets("grouped_grad", y, xs, at);
-  const int n = y.rows(), K = shape(weights).cols, G = static_cast<int>(offset.size()) - 1;
-  expect(y.cols() == 1 && y.node().per_row,
-         "grouped_grad: y must be one column with a number for each row of data, got ", y.shape(), at);
+  check_column("grouped_grad", y, xs, at);
+  const int n = y.rows(), G = static_cast<int>(offset.size()) - 1;
   expect(shape(weights).rows == n, "grouped_grad: weights must have ", n, " rows, got ", shape(weights).rows,
          at);
   expect(G >= 0 && offset.front() == 0 && offset.back() == n && std::is_sorted(offset.begin(), offset.end()),
          "grouped_grad: offset must rise from 0 to ", n, at);
-  Record<T>& record = *y.record();
-  const auto mark = record.arena.mark();
-  const auto& reached = reached_from(record, y.index(), xs);
-  const int stack = G * K;
   std::size_t d = 0;
   for (const auto& x : xs) d += x.shape().size();
-  expect(shape(out) == Shape{stack, static_cast<int>(d)}, "grouped_grad: the result is ",
-         Shape{stack, static_cast<int>(d)}, ", not ", shape(out), at);
+  const Shape result{G * shape(weights).cols, static_cast<int>(d)};
+  expect(shape(out) == result, "grouped_grad: the result is ", result, ", not ", shape(out), at);
 
-  // A node of the samples has one adjoint, of unit weight, for rows do not mix. A node of the parameters
-  // alone has one for each group and weighting, `stride` apart; those of xs stand in the result.
-  auto& adjoint = record.adjoint;
-  auto& room = record.room;
-  adjoint.assign(reached.size(), nullptr);
-  room.assign(reached.size(), nullptr);
-  std::size_t column = 0;
-  for (const auto& x : xs) {
-    expect(!x.node().per_row, "grouped_grad: x must be a parameter", at);
-    if (const auto i = static_cast<std::size_t>(x.index()); i < room.size()) room[i] = out.data() + column;
-    column += x.shape().size();
-  }
-  const auto stride = [&](std::size_t i) { return room[i] ? d : record.nodes[i].shape.size(); };
-  adjoint.back() = record.arena.template allocate<T>(static_cast<std::size_t>(n));
-  std::fill_n(adjoint.back(), n, T(1));
+  Record<T>& record = *y.record();
+  const auto mark = record.arena.mark();
+  const auto column = [&](std::size_t k) {
+    T* to = out.data();
+    for (std::size_t j = 0; j < k; ++j) to += xs[j].shape().size();
+    return to;
+  };
+  begin_pass(record, y, xs, column);
   int widest = 0, longest = 0;
   for (const auto& node : record.nodes) widest = std::max(widest, node.shape.cols);
   for (int k = 0; k < G; ++k) longest = std::max(longest, offset[k + 1] - offset[k]);
-  T* weighted = record.arena.template allocate<T>(Shape{longest, widest}.size());
-
-  for (int i = y.index(); i >= 0; --i) {
-    const T* g = adjoint[static_cast<std::size_t>(i)];
-    const Node<T>& node = record.nodes[static_cast<std::size_t>(i)];
-    if (g == nullptr || node.op == nullptr) continue;
-    const Frame<T> f = frame(record, i);
-    const auto cols = static_cast<std::size_t>(node.shape.cols);
-    for (int k = 0; k < 3 && node.operand[static_cast<std::size_t>(k)] >= 0; ++k) {
-      const auto x = static_cast<std::size_t>(node.operand[static_cast<std::size_t>(k)]);
-      if (!reached[x]) continue;
-      const Node<T>& operand = record.nodes[x];
-      const std::size_t size = operand.shape.size(), apart = stride(x);
-      const bool accumulate = adjoint[x] != nullptr;
-      if (!accumulate)
-        adjoint[x] = room[x] ? room[x]
-                             : record.arena.template allocate<T>(
-                                   operand.per_row ? size : size * static_cast<std::size_t>(stack));
-      if (!node.per_row) {
-        const std::size_t from = stride(static_cast<std::size_t>(i));
-        for (int j = 0; j < stack; ++j)
-          node.op->pullback(f, k, 0, node.shape.rows, g + from * static_cast<std::size_t>(j),
-                            adjoint[x] + apart * static_cast<std::size_t>(j), accumulate);
-        continue;
-      }
-      expect(node.shape.rows == n, node.op->name, ": mixes the rows of samples (", node.shape, " against ", n,
-             " rows), which grouped gradients keep apart", at);
-      if (operand.per_row) {
-        expect(node.op->own_rows(f, k), node.op->name, ": operand ", k,
-               " mixes the rows of samples, which grouped gradients keep apart", at);
-        node.op->pullback(f, k, 0, n, g, adjoint[x], accumulate);
-        continue;
-      }
-      expect(node.op->shared(f, k), node.op->name, ": a parameter of shape ", operand.shape, " meets ", n,
-             " rows of samples as operand ", k,
-             "; grouped gradients know linear, matmul, gather and broadcasting of one row", at);
-      for (int group = 0; group < G; ++group) {
-        const int begin = offset[group], end = offset[group + 1];
-        for (int w = 0; w < K; ++w) {
-          T* to = adjoint[x] + apart * static_cast<std::size_t>(group * K + w);
-          if (begin == end && !accumulate) std::fill_n(to, size, T(0));
-          if (begin == end) continue;
-          for (int r = begin; r < end; ++r) {
-            const T weight = weights(r, w);
-            const T* row = g + static_cast<std::size_t>(r) * cols;
-            T* copy = weighted + static_cast<std::size_t>(r - begin) * cols;
-            for (std::size_t c = 0; c < cols; ++c) copy[c] = weight * row[c];
-          }
-          node.op->pullback(f, k, begin, end, weighted, to, accumulate);
-        }
-      }
-    }
-  }
-
-  column = 0;
-  for (const auto& x : xs) {
-    const std::size_t size = x.shape().size();
-    const auto i = static_cast<std::size_t>(x.index());
-    const T* from = i < adjoint.size() ? adjoint[i] : nullptr;
-    for (std::size_t j = 0; j < static_cast<std::size_t>(stack); ++j) {
-      T* to = out.data() + j * d + column;
-      if (from == nullptr)
-        std::fill_n(to, size, T(0));
-      else if (from != out.data() + column)  // asked for twice
-        std::copy_n(from + j * d, size, to);
-    }
-    column += size;
-  }
+  const Groups<T> groups{offset, &weights, d,
+                         record.arena.template allocate<T>(Shape{longest, widest}.size()),
+                         out.size() * sizeof(T) > 4'000'000};
+  backward(record, y.index(), &groups, at);
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    for (std::size_t j = 0; j < static_cast<std::size_t>(result.rows); ++j)
+      deliver(record, xs[k], j * d, column(k) + j * d);
   record.arena.rewind(mark);
 }
 
@@ -398,18 +500,38 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
   return out;
 }
 
+template <class T>
+Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at) {
+  check_targets("squared_row_norms", y, xs, at);
+  check_column("squared_row_norms", y, xs, at);
+  Array<T> out = zeros<T>(y.rows(), 1);
+  const Array<T> no_weights = zeros<T>(0, 1);
+  const int one_group[] = {0, y.rows()};
+  Record<T>& record = *y.record();
+  const auto mark = record.arena.mark();
+  T* marker = record.arena.template allocate<T>(1);  // adjoints of xs are never written
+  begin_pass(record, y, xs, [&](std::size_t) { return marker; });
+  const Groups<T> groups{one_group, &no_weights, 0, nullptr, false, out.data()};
+  backward(record, y.index(), &groups, at);
+  record.arena.rewind(mark);
+  return out;
+}
+
 #define LOWVAR_INSTANTIATE(T)                                                                               \
   template class Tape<T>;                                                                                   \
   template class Var<T>;                                                                                    \
   template Record<T>& common_record(const char*, std::span<const Operand<T>>);                              \
   template int node_of(Record<T>&, const Operand<T>&);                                                      \
+  template Var<T> finish(Record<T>&, At);                                                                   \
   template Var<T> stop_gradient(Var<T>);                                                                    \
   template std::vector<Array<T>> grad(Var<T>, const std::vector<Var<T>>&, At);                              \
+  template void grad_into(std::vector<Array<T>>&, Var<T>, const std::vector<Var<T>>&, At);                  \
   template std::vector<Var<T>> grad_graph(Var<T>, const std::vector<Var<T>>&, At);                          \
   template Array<T> grouped_grad(Var<T>, const std::vector<Var<T>>&, std::span<const int>, const Array<T>&, \
                                  At);                                                                       \
   template void grouped_grad_into(Array<T>&, Var<T>, const std::vector<Var<T>>&, std::span<const int>,      \
-                                  const Array<T>&, At);
+                                  const Array<T>&, At);                                                     \
+  template Array<T> squared_row_norms(Var<T>, const std::vector<Var<T>>&, At);
 LOWVAR_INSTANTIATE(float)
 LOWVAR_INSTANTIATE(double)
 #undef LOWVAR_INSTANTIATE

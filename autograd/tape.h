@@ -72,6 +72,7 @@ struct Record {
   std::vector<char> reached;
   Arena arena;
   std::uint32_t generation = 0;
+  bool trap = false;
 };
 
 template <class T>
@@ -163,30 +164,37 @@ LOWVAR_ARRAY_OPERATOR(*, multiply)
 LOWVAR_ARRAY_OPERATOR(/, divide)
 #undef LOWVAR_ARRAY_OPERATOR
 
+/// Whether the first NaN or infinity on a tape throws NumericalFault naming the op that made it, in a value
+/// or in a cotangent.
+enum class Trap { off, on };
+
 template <class T>
 class Tape {
  public:
-  Tape();
+  explicit Tape(Trap trap = Trap::off);
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
   /// A leaf that gradients are taken for. Borrows the array: it must outlive the tape.
-  Var<T> parameter(const Array<T>& x) { return leaf(x.data(), lowvar::shape(x), true, false); }
-  std::vector<Var<T>> parameters(const std::vector<Array<T>>& xs);
+  Var<T> parameter(const Array<T>& x, At at = At::current()) { return leaf(x, true, false, at); }
+  std::vector<Var<T>> parameters(const std::vector<Array<T>>& xs, At at = At::current());
   /// A leaf whose row r belongs to sample r, which grouped gradients keep apart. Borrows the array.
-  Var<T> data(const Array<T>& x) { return leaf(x.data(), lowvar::shape(x), false, true); }
+  Var<T> data(const Array<T>& x, At at = At::current()) { return leaf(x, false, true, at); }
   /// Rows [begin, end) of x as data.
-  Var<T> data(const Array<T>& x, int begin, int end);
+  Var<T> data(const Array<T>& x, int begin, int end, At at = At::current());
   /// A leaf that is neither. Borrows the array.
-  Var<T> constant(const Array<T>& x) { return leaf(x.data(), lowvar::shape(x), false, false); }
+  Var<T> constant(const Array<T>& x, At at = At::current()) { return leaf(x, false, false, at); }
 
-  Var<T> parameter(Array<T>&&) = delete;
-  Var<T> data(Array<T>&&) = delete;
-  Var<T> constant(Array<T>&&) = delete;
+  Var<T> parameter(Array<T>&&, At = At::current()) = delete;
+  Var<T> data(Array<T>&&, At = At::current()) = delete;
+  Var<T> constant(Array<T>&&, At = At::current()) = delete;
 
  private:
-  Var<T> leaf(const T* x, Shape shape, bool parameter, bool per_row);
+  Var<T> leaf(const Array<T>& x, bool parameter, bool per_row, At at) {
+    return leaf(x.data(), lowvar::shape(x), parameter, per_row, at);
+  }
+  Var<T> leaf(const T* x, Shape shape, bool parameter, bool per_row, At at);
   std::unique_ptr<Record<T>> record_;
 };
 
@@ -203,6 +211,9 @@ template <class T>
 Array<T> grad(Var<T> y, Var<T> x, At at = At::current()) {
   return grad(y, std::vector<Var<T>>{x}, at).front();
 }
+/// The same, written to `out`, which has an array of the shape of each x: a step at rest allocates nothing.
+template <class T>
+void grad_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs, At at = At::current());
 
 /// As grad, recorded on the tape, to be differentiated again.
 template <class T>
@@ -227,6 +238,13 @@ template <class T>
 void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
                        const Array<T>& weights, At at = At::current());
 
+/// |dy(r)/dx|^2 over all xs together for each row of y [n x 1], as [n x 1], from one backward pass and
+/// without the gradients: that of a weight is the product of the norms of two rows. Each x must be a
+/// parameter that meets the rows once, for what it adds in two places has cross terms; else it throws, and
+/// grouped_grad with groups of one row is the way.
+template <class T>
+Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at = At::current());
+
 // ---- What operations are made of (see primitive.h) ----
 
 /// What a derivative rule sees: the result and the operands it was computed from.
@@ -250,6 +268,8 @@ struct Op {
   bool (*own_rows)(const Frame<T>&, int i);
   /// Every row of the result may depend on all of operand i, and pullback may be asked for some rows only.
   bool (*shared)(const Frame<T>&, int i);
+  /// The operand whose cotangent due to one row is the outer product of that row of operand 0 and of g.
+  int outer = -1;
 };
 
 /// The tape of the first Var among the operands; throws unless there is one and all are of that tape.
@@ -259,5 +279,9 @@ Record<T>& common_record(const char* op, std::span<const Operand<T>> operands);
 /// The node of an operand; numbers and arrays become constants of the record.
 template <class T>
 int node_of(Record<T>& record, const Operand<T>& operand);
+
+/// The last node of the record, its value written: what a recorded operation returns. Here the trap looks.
+template <class T>
+Var<T> finish(Record<T>& record, At at);
 
 }  // namespace lowvar

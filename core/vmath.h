@@ -65,9 +65,9 @@ inline ExpParts<float> exp_parts(float x, bool halve = false) {
 
 }  // namespace detail
 
-/// e^x.
+/// e^x. Always inlined: a loop that calls it is not vectorised.
 template <std::floating_point T>
-T exp(T x) {
+[[gnu::always_inline]] inline T exp(T x) {
   constexpr bool is_double = sizeof(T) == 8;
   constexpr T high = is_double ? T(709.782712893384) : T(88.7228317f);    // above: infinity
   constexpr T low = is_double ? T(-708.3964185322641) : T(-87.3365402f);  // below: zero

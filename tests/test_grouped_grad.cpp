@@ -327,6 +327,41 @@ TYPED_TEST(GroupedGrad, NoRowsNoGroups) {
   EXPECT_EQ(grouped_grad(y, {w}, std::span<const int>(empty_groups), zeros<T>(0, 1)), zeros<T>(2, p * p));
 }
 
+// ---- Norms of the rows' gradients ----
+
+TYPED_TEST(GroupedGrad, SquaredRowNormsAreThoseOfTheRowsOrRefused) {
+  using T = TypeParam;
+  int right = 0, refused = 0;
+  for (const auto& model : models<T>()) {
+    std::vector<Array<T>> theta;
+    for (const Shape s : model.shapes)
+      theta.push_back(random_array<T>(s.rows, s.cols, model.name, static_cast<std::uint32_t>(theta.size())));
+    const auto samples = Samples<T>::random(7);
+    std::vector<int> rows(8);
+    std::iota(rows.begin(), rows.end(), 0);
+    Tape<T> tape;
+    const auto parameters = tape.parameters(theta);
+    const auto y = model.y(parameters, tape.data(samples.x), samples);
+    const Array<T> g = grouped_grad(y, parameters, std::span<const int>(rows), full<T>(7, 1, T(1)));
+    try {
+      const Array<T> norms = squared_row_norms(y, parameters);
+      ++right;
+      for (int r = 0; r < 7; ++r) {
+        T expected = 0;
+        for (const T each : row(g, r)) expected += each * each;
+        EXPECT_NEAR(norms(r, 0), expected, 8 * this->tolerance * std::max(T(1), expected)) << model.name;
+      }
+    } catch (const Error& e) {
+      ++refused;
+      EXPECT_NE(std::string(e.what()).find("needs each parameter to meet the rows itself, and once"),
+                std::string::npos)
+          << e.what();
+    }
+  }
+  EXPECT_GE(right, 8);
+  EXPECT_GE(refused, 5);  // a weight in two layers, functions of parameters, ...
+}
+
 // ---- Refusals: with as many rows as features, no shape gives the mistake away ----
 
 class Refused : public testing::Test {

@@ -6,9 +6,10 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <new>
 
-#include "autograd/autograd.h"
+#include "autograd/gradcheck.h"
 #include "nn/mlp.h"
 
 namespace {
@@ -263,6 +264,82 @@ TEST(Tape, HessianVectorProductOfAnAffineLossIsZero) {
                Error);
 }
 
+TEST(Tape, ShardedHessianVectorProductIsTheSum) {
+  const std::vector<Array<double>> w{random_array(3, 2, "w"), random_array(1, 2, "b")};
+  const std::vector<Array<double>> v{random_array(3, 2, "v"), random_array(1, 2, "vb")};
+  const auto x = random_array(30, 3, "x");
+  const auto loss = [&](Tape<double>& tape, const std::vector<Var<double>>& p, int begin, int end) {
+    return sum(square(tanh(linear(tape.data(x, begin, end), p[0], p[1]))));
+  };
+  const auto whole = sharded_hvp(loss, w, v, 30, 30), parts = sharded_hvp(loss, w, v, 30, 7);
+  for (std::size_t i = 0; i < w.size(); ++i)
+    for (std::size_t j = 0; j < w[i].size(); ++j)
+      EXPECT_NEAR(parts[i].data()[j], whole[i].data()[j],
+                  1e-12 * std::max(1.0, std::abs(whole[i].data()[j])));
+}
+
+/// Log-probabilities of three actions for five states under a small network.
+Var<double> small_policy(const std::vector<Var<double>>& p) { return log_softmax(matmul(tanh(p[0]), p[1])); }
+
+void expect_near(const std::vector<Array<double>>& a, const std::vector<Array<double>>& b) {
+  for (std::size_t i = 0; i < b.size(); ++i)
+    for (std::size_t j = 0; j < b[i].size(); ++j)
+      EXPECT_NEAR(a[i].data()[j], b[i].data()[j], 1e-12 * std::max(1.0, std::abs(b[i].data()[j])));
+}
+
+TEST(Tape, FisherIsTheHessianOfTheMeanKlAndNotThatOfTheLikelihood) {
+  const std::vector<Array<double>> x{random_array(5, 4, "x0"), random_array(4, 3, "x1")};
+  const std::vector<Array<double>> v{random_array(5, 4, "v0"), random_array(4, 3, "v1")};
+  const auto mean_kl = [](const std::vector<Var<double>>& p) {
+    const auto log_p = small_policy(p);
+    return mean(kl(stop_gradient(log_p), log_p));
+  };
+  expect_near(fisher_vector_product(small_policy, x, v), hvp(mean_kl, x, v));
+}
+
+TEST(Tape, GaussNewtonDropsTheCurvatureOfTheOutputs) {
+  const std::vector<Array<double>> x{random_array(5, 4, "x0"), random_array(4, 3, "x1")};
+  const std::vector<Array<double>> v{random_array(5, 4, "v0"), random_array(4, 3, "v1")};
+  const auto target = random_array(5, 3, "target");
+  const auto f = [](const std::vector<Var<double>>& p) { return tanh(matmul(p[0], p[1])); };
+  const auto loss = [&](Var<double> z) { return mse(z, target); };
+  const auto product = gauss_newton_product(f, loss, x, v);
+  // The same with the outputs linearised by hand: J v by central differences, then J' (2/15) J v.
+  const double h = 1e-4;
+  const auto at = [&](double by) {
+    auto moved = x;
+    for (std::size_t i = 0; i < x.size(); ++i) moved[i] += by * v[i];
+    Tape<double> tape;
+    return f(tape.parameters(moved)).value();
+  };
+  const Array<double> Jv = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+  Tape<double> tape;
+  const auto p = tape.parameters(x);
+  const auto expected = grad(dot(f(p), Jv) * (2.0 / 15), p);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    for (std::size_t j = 0; j < x[i].size(); ++j)
+      EXPECT_NEAR(product[i].data()[j], expected[i].data()[j], 1e-9);
+  // Where the outputs are linear it is the Hessian itself.
+  const auto linear_f = [](const std::vector<Var<double>>& q) { return q[0] * 3; };
+  const auto full_loss = [&](const std::vector<Var<double>>& q) { return sum(exp(q[0] * 3)); };
+  expect_near({gauss_newton_product(
+                  linear_f, [](Var<double> z) { return sum(exp(z)); }, std::vector<Array<double>>{x[0]},
+                  std::vector<Array<double>>{v[0]})},
+              {hvp(full_loss, std::vector<Array<double>>{x[0]}, std::vector<Array<double>>{v[0]})});
+  EXPECT_THROW(gauss_newton_product(f, loss, x, std::vector<Array<double>>{v[0]}), Error);
+}
+
+TEST(Gradcheck, NamesTheEntryThatIsFurthestOff) {
+  const std::vector<Array<double>> x{random_array(2, 2, "a"), random_array(3, 2, "b")};
+  const Loss wrong = [](const std::vector<Var<double>>& p) {  // forgets one entry of the second array
+    return sum(square(p[0])) + sum(square(p[1])) + sum(square(stop_gradient(block(p[1], 2, 1, {1, 1})))) * 5;
+  };
+  const auto report = gradcheck(wrong, x);
+  EXPECT_FALSE(report.ok);
+  expect_mentions(report.text(), "furthest off: d/dx[1](2, 1) = ");
+  expect_mentions(report.text(), "DISAGREE");
+}
+
 // ---- Arrays and Vars mix ----
 
 template <class T>
@@ -435,6 +512,85 @@ TEST(Allocations, StepsAtRestStayAtRest) {
   const long at_first = allocations_of(pass);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(allocations_of(pass), at_first);
   EXPECT_EQ(at_first, 8);  // the two above
+}
+
+TEST(Allocations, AStepThatKeepsItsResultsAllocatesNothing) {
+  const Step step(300);
+  std::vector<Array<double>> g;
+  for (const auto& each : step.theta) g.push_back(zeros_like(each));
+  Tape<double> outer;
+  std::vector<Var<double>> p = outer.parameters(step.theta);  // the vector is the caller's, too
+  const auto pass = [&] {
+    Tape<double> tape;
+    for (std::size_t i = 0; i < p.size(); ++i) p[i] = tape.parameter(step.theta[i]);
+    grad_into(g, mean(log_softmax(forward(step.mlp, p, tape.data(step.x)))), p);
+  };
+  EXPECT_EQ(allocations_of(pass), 0);
+}
+
+TEST(Tape, GradIntoWritesTheGradientAndRefusesOtherShapes) {
+  const auto a = random_array(2, 3, "a"), b = random_array(1, 3, "b");
+  Tape<double> tape;
+  const auto x = tape.parameter(a), z = tape.parameter(b), unused = tape.parameter(b);
+  const auto y = sum(tanh(x * z));
+  const auto g = grad(y, {x, z, x, unused});
+  std::vector<Array<double>> out{full<double>(2, 3, 7.0), full<double>(1, 3, 7.0), full<double>(2, 3, 7.0),
+                                 full<double>(1, 3, 7.0)};
+  grad_into(out, y, {x, z, x, unused});
+  EXPECT_EQ(out, g);
+  EXPECT_EQ(out[3], zeros_like(b));
+  expect_mentions(refusal([&] { grad_into(out, y, {z, x, x, unused}); }), "the result 0 is 2x3, not 1x3");
+  expect_mentions(refusal([&] { grad_into(out, y, {x}); }), "4 results for 1 xs");
+}
+
+// ---- The trap ----
+
+std::string fault(const auto& f) {
+  try {
+    f();
+  } catch (const NumericalFault& e) {
+    return e.what();
+  }
+  return "no fault";
+}
+
+TEST(Trap, NamesTheOpThatMadeTheFirstNaNOrInfinity) {
+  const auto a = Array<double>{{1, 0, 2}}, bad = Array<double>{{1, std::nan(""), 2}};
+  Tape<double> tape(Trap::on);
+  const auto x = tape.parameter(a);
+  const auto what = fault([&] { exp(1 / x); });
+  expect_mentions(what, "divide: the result is inf at row 0, column 1 of 1x3");
+  expect_mentions(what, "test_tape.cpp");
+  expect_mentions(fault([&] { log(x - 3); }), "log: the result is nan at row 0, column 0");
+  expect_mentions(fault([&] { matmul_nt(x * 1e200, x * 1e200); }), "matmul_nt: the result is inf");
+  expect_mentions(fault([&] { tape.data(bad); }), "data of the tape is nan at row 0, column 1");
+  expect_mentions(fault([&] { tape.parameter(bad); }), "a parameter of the tape is nan");
+  EXPECT_EQ(fault([&] { sum(exp(x)); }), "no fault");
+}
+
+TEST(Trap, NamesTheOpWhoseRuleMadeIt) {
+  const auto a = Array<double>{{1, 0, 2}};
+  Tape<double> tape(Trap::on);
+  const auto x = tape.parameter(a);
+  const auto y = sum(exp(sqrt(x)));  // finite, with an infinite slope at 0
+  expect_mentions(fault([&] { grad(y, x); }),
+                  "sqrt: backward, the cotangent of operand 0 is inf at row 0, column 1");
+  expect_mentions(fault([&] { grad_graph(y, x); }), "sqrt: backward, in the cotangent of operand 0");
+  const std::vector<int> offset{0, 1};
+  const auto d = tape.data(a);
+  expect_mentions(fault([&] {
+                    grouped_grad(sum_rows(sqrt(x * d)), {x}, std::span<const int>(offset),
+                                 full<double>(1, 1, 1.0));
+                  }),
+                  "sqrt: backward");
+}
+
+TEST(Trap, IsOffUnlessAskedFor) {
+  const auto a = Array<double>{{1, 0, 2}};
+  { Tape<double> trapped(Trap::on); }
+  Tape<double> tape;  // of the same record
+  const auto x = tape.parameter(a);
+  EXPECT_EQ(grad(sum(sqrt(x)), x)(0, 1), std::numeric_limits<double>::infinity());
 }
 
 }  // namespace
