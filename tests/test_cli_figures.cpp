@@ -24,8 +24,8 @@ TEST_P(EveryFigure, HoldsItsClaimsWithTheSameBytesForAnyNumberOfThreads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Figures, EveryFigure, testing::ValuesIn(figures()),
-                         [](const auto& info) {
-                           std::string name = info.param.id;
+                         [](const auto& case_) {
+                           std::string name = case_.param.id;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

@@ -91,7 +91,7 @@ TEST(Solve, SolvesSystemsOfManyColumns) {
           EXPECT_NEAR(sum, B(i, j), 1e-14 * n * size) << n << "x" << columns;
         }
     }
-  solve(0, 1, nullptr, nullptr);
+  solve(0, 1, static_cast<double*>(nullptr), nullptr);
 }
 
 TEST(Solve, RefusesASingularMatrix) {
