@@ -258,7 +258,7 @@ struct Groups {
   const Array<T>* weights;
   std::size_t d;               // from one adjoint of an x to the next
   T* weighted;                 // room for the rows of a group
-  bool large;                  // the result is larger than the caches
+  T* large;                    // the result [stack x d], where it is larger than the caches; else null
   T* squared_norms = nullptr;  // [n], to which those of each row's cotangents of xs are added instead
 
   int stack() const { return static_cast<int>((offset.size() - 1) * weights->shape(1)); }
@@ -276,32 +276,62 @@ void stream(const T* from, std::size_t n, T* to) {
   for (; j < n; ++j) to[j] = from[j];
 }
 
-/// Cotangents of a parameter as operand k where it meets the rows: one for each group and weighting.
+/// Where a parameter of xs, node x, meets the rows: as operand k of node i, whose adjoint is g.
 template <class T>
-void pull_back_groups(const Groups<T>& groups, const Frame<T>& f, int k, const T* g, T* to,
-                      std::size_t stride, bool accumulate) {
-  const auto cols = static_cast<std::size_t>(f.y->shape.cols),
-             size = f.x[static_cast<std::size_t>(k)]->shape.size();
-  const auto& weights = *groups.weights;
-  const bool streamed = groups.large && !accumulate && size * sizeof(T) >= 512;
-  const auto mark = f.arena->mark();
-  T* part = streamed ? f.arena->template allocate<T>(size) : nullptr;
-  for (std::size_t group = 0; group + 1 < groups.offset.size(); ++group) {
-    const int begin = groups.offset[group], end = groups.offset[group + 1];
-    for (std::size_t w = 0; w < weights.shape(1); ++w, to += stride) {
-      if (begin == end && !accumulate) std::fill_n(to, size, T(0));
-      if (begin == end) continue;
-      T* copy = groups.weighted;
-      for (int r = begin; r < end; ++r, copy += cols) {
-        const T weight = weights(r, w), *row = g + static_cast<std::size_t>(r) * cols;
-        for (std::size_t c = 0; c < cols; ++c) copy[c] = weight * row[c];
-      }
-      f.y->op->pullback(f, k, begin, end, groups.weighted, streamed ? part : to, accumulate);
-      if (streamed) stream(part, size, to);
-    }
+struct Meeting {
+  int i, k;
+  std::size_t x;
+  const T* g;
+  bool accumulate;
+};
+
+/// The cotangent of one group and weighting.
+template <class T>
+void pull_back_group(const Groups<T>& groups, const Frame<T>& f, const Meeting<T>& m, std::size_t group,
+                     std::size_t w, T* to) {
+  const int begin = groups.offset[group], end = groups.offset[group + 1];
+  const auto cols = static_cast<std::size_t>(f.y->shape.cols);
+  if (begin == end) {
+    if (!m.accumulate) std::fill_n(to, f.x[static_cast<std::size_t>(m.k)]->shape.size(), T(0));
+    return;
   }
-  if (streamed) _mm_sfence();
-  f.arena->rewind(mark);
+  T* copy = groups.weighted;
+  for (int r = begin; r < end; ++r, copy += cols) {
+    const T weight = (*groups.weights)(r, w), *row = m.g + static_cast<std::size_t>(r) * cols;
+    for (std::size_t c = 0; c < cols; ++c) copy[c] = weight * row[c];
+  }
+  f.y->op->pullback(f, m.k, begin, end, groups.weighted, to, m.accumulate);
+}
+
+/// Those of a large result: each of its rows is put together in the cache, from all meetings, then written
+/// past it.
+template <class T>
+void pull_back_row_by_row(Record<T>& record, const Groups<T>& groups, std::vector<Meeting<T>>& meetings) {
+  const auto mark = record.arena.mark();
+  T *row = record.arena.template allocate<T>(groups.d), *out = groups.large;
+  std::vector<Frame<T>> frames;
+  std::size_t covered = 0;
+  for (const auto& m : meetings) {
+    frames.push_back(frame(record, m.i));
+    if (!m.accumulate) covered += record.nodes[m.x].shape.size();
+  }
+  for (std::size_t group = 0; group + 1 < groups.offset.size(); ++group)
+    for (std::size_t w = 0; w < groups.weights->shape(1); ++w, out += groups.d) {
+      for (std::size_t k = 0; k < meetings.size(); ++k)
+        pull_back_group(groups, frames[k], meetings[k], group, w,
+                        row + (record.room[meetings[k].x] - groups.large));
+      if (covered == groups.d) {
+        stream(row, groups.d, out);
+        continue;
+      }
+      for (const auto& m : meetings) {
+        const std::ptrdiff_t column = record.room[m.x] - groups.large;
+        if (!m.accumulate) stream(row + column, record.nodes[m.x].shape.size(), out + column);
+      }
+    }
+  _mm_sfence();
+  record.arena.rewind(mark);
+  meetings.clear();
 }
 
 /// Adds |cotangent of operand k due to row r|^2 for each row.
@@ -331,6 +361,8 @@ template <class T>
 void backward(Record<T>& record, int y, const Groups<T>* groups, At at) {
   auto& adjoint = record.adjoint;
   const int n = record.nodes[static_cast<std::size_t>(y)].shape.rows, stack = groups ? groups->stack() : 1;
+  bool row_by_row = groups && groups->large && !record.trap;
+  std::vector<Meeting<T>> meetings;  // put off
   for (int i = y; i >= 0; --i) {
     const T* g = adjoint[static_cast<std::size_t>(i)];
     const Node<T>& node = record.nodes[static_cast<std::size_t>(i)];
@@ -355,6 +387,8 @@ void backward(Record<T>& record, int y, const Groups<T>* groups, At at) {
       } else if (!node.per_row) {
         expect(groups->squared_norms == nullptr, node.op->name,
                ": squared_row_norms needs each parameter to meet the rows itself, and once", at);
+        if (!meetings.empty()) pull_back_row_by_row(record, *groups, meetings);
+        row_by_row = false;  // the results hold something already
         for (std::size_t j = 0; j < static_cast<std::size_t>(stack); ++j)
           node.op->pullback(f, k, 0, node.shape.rows, g + stride(static_cast<std::size_t>(i)) * j,
                             adjoint[x] + stride(x) * j, accumulate);
@@ -373,7 +407,15 @@ void backward(Record<T>& record, int y, const Groups<T>* groups, At at) {
                  ": squared_row_norms needs each parameter to meet the rows itself, and once", at);
           add_squared_norms(f, k, g, record.arena, groups->squared_norms);
         } else {
-          pull_back_groups(*groups, f, k, g, adjoint[x], stride(x), accumulate);
+          const Meeting<T> meeting{i, k, x, g, accumulate};
+          if (row_by_row && record.room[x] && operand.op == nullptr) {
+            meetings.push_back(meeting);
+            continue;
+          }
+          T* to = adjoint[x];
+          for (std::size_t group = 0; group + 1 < groups->offset.size(); ++group)
+            for (std::size_t w = 0; w < groups->weights->shape(1); ++w, to += stride(x))
+              pull_back_group(*groups, f, meeting, group, w, to);
         }
       }
       if (record.trap && !(groups && groups->squared_norms))
@@ -382,6 +424,7 @@ void backward(Record<T>& record, int y, const Groups<T>* groups, At at) {
                        ": backward, the cotangent of operand ", k, " is");
     }
   }
+  if (!meetings.empty()) pull_back_row_by_row(record, *groups, meetings);
 }
 
 }  // namespace
@@ -481,7 +524,7 @@ void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, s
   for (int k = 0; k < G; ++k) longest = std::max(longest, offset[k + 1] - offset[k]);
   const Groups<T> groups{offset, &weights, d,
                          record.arena.template allocate<T>(Shape{longest, widest}.size()),
-                         out.size() * sizeof(T) > 4'000'000};
+                         out.size() * sizeof(T) > 4'000'000 ? out.data() : nullptr};
   backward(record, y.index(), &groups, at);
   for (std::size_t k = 0; k < xs.size(); ++k)
     for (std::size_t j = 0; j < static_cast<std::size_t>(result.rows); ++j)
@@ -511,7 +554,7 @@ Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   const auto mark = record.arena.mark();
   T* marker = record.arena.template allocate<T>(1);  // adjoints of xs are never written
   begin_pass(record, y, xs, [&](std::size_t) { return marker; });
-  const Groups<T> groups{one_group, &no_weights, 0, nullptr, false, out.data()};
+  const Groups<T> groups{one_group, &no_weights, 0, nullptr, nullptr, out.data()};
   backward(record, y.index(), &groups, at);
   record.arena.rewind(mark);
   return out;

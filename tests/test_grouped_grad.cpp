@@ -327,6 +327,56 @@ TYPED_TEST(GroupedGrad, NoRowsNoGroups) {
   EXPECT_EQ(grouped_grad(y, {w}, std::span<const int>(empty_groups), zeros<T>(0, 1)), zeros<T>(2, p * p));
 }
 
+TYPED_TEST(GroupedGrad, OfALargeResultAreThoseOfItsParts) {
+  using T = TypeParam;
+  const int rows = 1000, hidden = 40;  // more than 4 MB at one row a group
+  const Mlp mlp{.sizes = {p, hidden, hidden, p}};
+  std::vector<Array<T>> theta;
+  for (int l = 0; l < 3; ++l) {
+    const int in = mlp.sizes[static_cast<std::size_t>(l)], out = mlp.sizes[static_cast<std::size_t>(l) + 1];
+    theta.push_back(random_array<T>(in, out, "W", static_cast<std::uint32_t>(l)));
+    theta.push_back(random_array<T>(1, out, "b", static_cast<std::uint32_t>(l)));
+  }
+  theta.push_back(random_array<T>(1, p, "scale"));
+  const auto samples = Samples<T>::random(rows);
+  const auto weights = random_array<T>(rows, 1, "weights");
+  using Theta = const std::vector<Var<T>>&;
+  const std::vector<std::function<Var<T>(Theta, Var<T>)>> models = {
+      [&](Theta w, Var<T> x) {  // a parameter that is not used: not all of a row is covered
+        return sum_rows(square(forward(mlp, {w.begin(), w.begin() + 6}, x)));
+      },
+      [&](Theta w, Var<T> x) {  // one used twice
+        return sum_rows(square(forward(mlp, {w.begin(), w.begin() + 6}, x * w[6])) * w[6]);
+      },
+      [&](Theta w, Var<T> x) {  // one that meets the rows and other parameters as well
+        return sum_rows(square(forward(mlp, {w.begin(), w.begin() + 6}, x * w[6]))) *
+               (sum(exp(w[6])) + sum(square(w[1])));
+      }};
+  for (const auto& model : models) {
+    const auto of = [&](int begin, int end) {
+      Tape<T> tape;
+      const auto parameters = tape.parameters(theta);
+      std::vector<int> offset;
+      for (int r = begin; r <= end; ++r) offset.push_back(r - begin);
+      offset.insert(offset.begin() + 1, 0);  // and a group without rows
+      Array<T> part = zeros<T>(end - begin, 1);
+      for (int r = begin; r < end; ++r) part(r - begin, 0) = weights(r, 0);
+      return grouped_grad(model(parameters, tape.data(samples.x, begin, end)), parameters,
+                          std::span<const int>(offset), part);
+    };
+    const Array<T> whole = of(0, rows);
+    ASSERT_GT(whole.size() * sizeof(T), 4'000'000U);
+    for (const int begin : {0, 300, 980}) {
+      const Array<T> part = of(begin, begin + 20);
+      for (int r = 0; r < 20; ++r)
+        for (std::size_t i = 0; i < part.shape(1); ++i)
+          ASSERT_NEAR(whole(begin + r + 1, i), part(r + 1, i),
+                      1000 * this->tolerance * std::max(T(1), std::abs(part(r + 1, i))));
+    }
+    for (std::size_t i = 0; i < whole.shape(1); ++i) ASSERT_EQ(whole(0, i), 0);
+  }
+}
+
 // ---- Norms of the rows' gradients ----
 
 TYPED_TEST(GroupedGrad, SquaredRowNormsAreThoseOfTheRowsOrRefused) {
