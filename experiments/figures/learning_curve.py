@@ -60,8 +60,9 @@ def main(out, runs):
             draws = np.array([iqm(each[rng.integers(len(each), size=len(each))]) for _ in range(RESAMPLINGS)])
             low, high = np.quantile(draws, (0.025, 0.975), axis=0)
             axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
-        name = os.path.basename(os.path.normpath(run))
-        ends.append((f"{name} ({manifest['algorithm']}, n = {len(each)})", colour))
+        # A run alone goes by its algorithm, so that the drawing does not depend on where the run is kept.
+        name = manifest["algorithm"] if len(runs) == 1 else os.path.basename(os.path.normpath(run))
+        ends.append((f"{name} (n = {len(each)})", colour))
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return")
     axes.margins(x=0)
