@@ -1,4 +1,4 @@
-// The arena, the pool of tapes, and the three backward passes.
+// The arena, the pool of tapes, and the two backward passes: on numbers, and recorded.
 #include "autograd/tape.h"
 
 #include <immintrin.h>

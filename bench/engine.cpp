@@ -29,8 +29,7 @@ Categorical<T> policy_of(const Mlp& mlp, const std::vector<Var<T>>& theta, Var<T
   return Categorical<T>::from_logits(forward(mlp, theta, x));
 }
 
-/// Forward and backward of the mean of -psi log pi(a|s): one tape where the batch is one shard, else a tape
-/// for each.
+/// Forward and backward of the mean of -psi log pi(a|s), in shards.
 Gradient policy_gradient(const Problem& p) {
   const int n = p.rows();
   const auto loss = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
@@ -38,33 +37,17 @@ Gradient policy_gradient(const Problem& p) {
     return sum(pi.log_prob(p.actions(begin, end)) * tape.data(p.psi, begin, end)) *
            (-1.0f / static_cast<float>(n));
   };
-  if (n > shard) return sharded_value_and_grad(loss, p.theta, n, shard).grad;
-  Tape<float> tape;
-  const auto theta = tape.parameters(p.theta);
-  return grad(loss(tape, theta, 0, n), theta);
+  return sharded_value_and_grad(loss, p.theta, n, shard).grad;
 }
 
 /// The Hessian of the mean KL from the policy to itself, held fixed, times p.direction.
 Gradient hessian_product(const Problem& p) {
   const int n = p.rows();
-  Gradient total;
-  const auto part = [&](int i) {
-    Tape<float> tape;
-    const auto theta = tape.parameters(p.theta);
-    const auto pi = policy_of(p.mlp, theta, tape.data(p.x, i * shard, std::min(n, (i + 1) * shard)));
-    const auto mean_kl =
-        sum(kl(Categorical<float>{stop_gradient(pi.log_p)}, pi)) * (1.0f / static_cast<float>(n));
-    const auto g = grad_graph(mean_kl, theta);
-    Var<float> along = dot(g[0], p.direction[0]);
-    for (std::size_t k = 1; k < g.size(); ++k) along = along + dot(g[k], p.direction[k]);
-    return grad(along, theta);
+  const auto mean_kl = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
+    const auto pi = policy_of(p.mlp, theta, tape.data(p.x, begin, end));
+    return sum(kl(Categorical<float>{stop_gradient(pi.log_p)}, pi)) * (1.0f / static_cast<float>(n));
   };
-  ordered_reduce((n + shard - 1) / shard, part, [&](int i, Gradient g) {
-    if (i == 0) return void(total = std::move(g));
-    for (std::size_t k = 0; k < g.size(); ++k)
-      for (std::size_t j = 0; j < g[k].size(); ++j) total[k].data()[j] += g[k].data()[j];
-  });
-  return total;
+  return sharded_hvp(mean_kl, p.theta, p.direction, n, shard);
 }
 
 /// Row r of `out` is psi_r times the gradient of log pi(a_r|s_r).
