@@ -369,7 +369,7 @@ void backward(Record<T>& record, int y, const Groups<T>* groups, At at) {
     if (g == nullptr || node.op == nullptr) continue;
     const Frame<T> f = frame(record, i);
     const auto stride = [&](std::size_t j) {
-      return record.room[j] ? groups->d : record.nodes[j].shape.size();
+      return groups && record.room[j] ? groups->d : record.nodes[j].shape.size();
     };
     for (int k = 0; k < 3 && node.operand[static_cast<std::size_t>(k)] >= 0; ++k) {
       const auto x = static_cast<std::size_t>(node.operand[static_cast<std::size_t>(k)]);
