@@ -74,10 +74,7 @@ Critic critic_of(const Learned& learned) {
   return [V = learned.w.front()](Trajectories& batch) {
     batch.value.clear();
     for (const int s : batch.state) batch.value.push_back(V(s, 0));
-    batch.next_value.assign(batch.value.size(), 0);
-    for (int i = 0; i < batch.size(); ++i)
-      for (int r = batch.begin(i); r + 1 < batch.end(i); ++r)
-        batch.next_value[static_cast<std::size_t>(r)] = batch.value[static_cast<std::size_t>(r) + 1];
+    batch.fill_next_values();
   };
 }
 

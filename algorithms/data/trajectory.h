@@ -36,6 +36,14 @@ struct Trajectories {
     return {reward.data() + begin(i), static_cast<std::size_t>(length(i))};
   }
 
+  /// Fills next_value from value: V of the step after, 0 after the last.
+  void fill_next_values() {
+    next_value.assign(value.size(), 0);
+    for (int i = 0; i < size(); ++i)
+      for (auto r = static_cast<std::size_t>(begin(i)); r + 1 < static_cast<std::size_t>(end(i)); ++r)
+        next_value[r] = value[r + 1];
+  }
+
   Inputs inputs() const { return {state, observation.size() ? &observation : nullptr}; }
   /// What was done; vectors become data of the tape.
   Actions<double> actions(Tape<double>& tape) const {

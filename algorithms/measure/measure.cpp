@@ -90,10 +90,7 @@ Critic network_critic(Mlp mlp, Parameters theta, std::optional<Mlp> q_mlp, Param
     const Array<double> V = outputs(mlp, theta);
     batch.value.assign(V.begin(), V.end());
     if (q_mlp) batch.action_values = outputs(*q_mlp, q_theta);
-    batch.next_value.assign(batch.value.size(), 0);
-    for (int i = 0; i < batch.size(); ++i)
-      for (int r = batch.begin(i); r + 1 < batch.end(i); ++r)
-        batch.next_value[static_cast<std::size_t>(r)] = batch.value[static_cast<std::size_t>(r) + 1];
+    batch.fill_next_values();
   };
 }
 

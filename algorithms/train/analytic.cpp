@@ -33,13 +33,8 @@ Learned train(const World& world, const AnalyticOptions& o, long steps, std::uin
     const auto first = static_cast<int>(report.update * o.trajectories);
     const Trajectories batch =
         world.sample(out.policy, out.theta, world.T, {seed, "train", first, o.trajectories});
-    std::vector<Collector::Episode> episodes;
-    for (int i = 0; i < batch.size(); ++i) {
-      const auto r = batch.rewards(i);
-      report.step += batch.length(i);
-      episodes.push_back({std::accumulate(r.begin(), r.end(), 0.0), batch.length(i), report.step});
-    }
-    watcher.saw(episodes);
+    watcher.saw(whole_episodes(batch, report.step));
+    report.step += batch.rows();
     const auto g = policy_gradient_estimate(estimator, out.policy, out.theta, batch, constants);
     report.gradient_norm = std::sqrt(std::inner_product(g.begin(), g.end(), g.begin(), 0.0));
     const double left = 1 - static_cast<double>(report.step - per_update) / static_cast<double>(steps);

@@ -73,26 +73,14 @@ std::vector<Var<T>> constants(Tape<T>& tape, const Arrays& x) {
   return out;
 }
 
-/// The gradient of a mean over `n` rows, and its value: f(begin, end) gives the sum over rows and its
-/// gradient.
+/// The mean over `rows` rows, and its gradient, of the sum f(tape, x, begin, end).
 template <class F>
-ValueAndGrad<T> mean_over(int n, F&& f) {
-  ValueAndGrad<T> total{};
-  ordered_reduce((n + shard - 1) / shard, [&](int k) { return f(k * shard, std::min(n, (k + 1) * shard)); },
-                 [&](int k, ValueAndGrad<T> part) {
-                   if (k == 0) {
-                     total = std::move(part);
-                     return;
-                   }
-                   total.value += part.value;
-                   for (std::size_t i = 0; i < part.grad.size(); ++i)
-                     for (std::size_t j = 0; j < part.grad[i].size(); ++j)
-                       total.grad[i].data()[j] += part.grad[i].data()[j];
-                 });
-  total.value /= static_cast<T>(n);
-  for (auto& g : total.grad)
-    for (T& each : values(g)) each /= static_cast<T>(n);
-  return total;
+ValueAndGrad<T> mean_over(int rows, const Arrays& x, F&& f) {
+  auto mean = sharded_value_and_grad(f, x, rows, shard);
+  mean.value /= static_cast<T>(rows);
+  for (auto& g : mean.grad)
+    for (T& each : values(g)) each /= static_cast<T>(rows);
+  return mean;
 }
 
 class Ddpg {
@@ -210,26 +198,22 @@ class Ddpg {
     Rng rng(seed_, "replay", static_cast<std::uint32_t>(update_));
     for (int i = 0; i < o_.batch; ++i) rows.push_back(static_cast<int>(rng.uniform() * replay_.size()));
     const Replay::Batch batch = replay_(rows);
-    const auto of_critic = mean_over(o_.batch, [&](int begin, int end) {
-      Tape<T> tape;
-      const Var<T> next = tape.data(batch.next, begin, end);
-      const Var<T> Q_next = Q(constants(tape, w_target_), next, mu(constants(tape, theta_target_), next));
-      const Var<T> y = tape.data(batch.r, begin, end) +
-                       tape.data(batch.goes_on, begin, end) * Q_next * static_cast<T>(o_.gamma);
-      const auto w = tape.parameters(w_);
-      const Var<T> error = forward(critic_, w, tape.data(batch.sa, begin, end)) - y;
-      const Var<T> loss = sum(o_.critic_loss == "huber" ? huber(error, 1) : square(error));
-      return ValueAndGrad<T>{loss.item(), grad(loss, w)};
-    });
+    const auto of_critic =
+        mean_over(o_.batch, w_, [&](Tape<T>& tape, const std::vector<Var<T>>& w, int begin, int end) {
+          const Var<T> next = tape.data(batch.next, begin, end);
+          const Var<T> Q_next = Q(constants(tape, w_target_), next, mu(constants(tape, theta_target_), next));
+          const Var<T> y = tape.data(batch.r, begin, end) +
+                           tape.data(batch.goes_on, begin, end) * Q_next * static_cast<T>(o_.gamma);
+          const Var<T> error = forward(critic_, w, tape.data(batch.sa, begin, end)) - y;
+          return sum(o_.critic_loss == "huber" ? huber(error, 1) : square(error));
+        });
     adam_step(w_, of_critic.grad, critic_adam_, {.learning_rate = o_.critic_learning_rate});
 
-    const auto of_policy = mean_over(o_.batch, [&](int begin, int end) {
-      Tape<T> tape;
-      const Var<T> s = tape.data(batch.s, begin, end);
-      const auto theta = tape.parameters(theta_);
-      const Var<T> loss = -sum(Q(constants(tape, w_), s, mu(theta, s)));
-      return ValueAndGrad<T>{loss.item(), grad(loss, theta)};
-    });
+    const auto of_policy =
+        mean_over(o_.batch, theta_, [&](Tape<T>& tape, const std::vector<Var<T>>& theta, int begin, int end) {
+          const Var<T> s = tape.data(batch.s, begin, end);
+          return -sum(Q(constants(tape, w_), s, mu(theta, s)));
+        });
     double square_norm = 0;
     for (const auto& g : of_policy.grad)
       for (const T each : g) square_norm += static_cast<double>(each) * static_cast<double>(each);
@@ -280,7 +264,7 @@ void check(const DdpgOptions& o, const World& world) {
             {"critic_learning_rate", o.critic_learning_rate},
             {"reward_scale", o.reward_scale}});
   not_negative({{"noise_std", o.noise_std}});
-  for (const int width : o.hidden) expect(width >= 1, "hidden layers must be at least 1 wide, got ", width);
+  check_hidden(o.hidden);
 }
 
 Learned train(const World& world, const DdpgOptions& options, long steps, std::uint64_t seed,

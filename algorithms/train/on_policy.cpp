@@ -151,9 +151,7 @@ class Trainer {
       report.update = update_;
       Trajectories batch = collect();
       weigh(batch, report);
-      const double done = static_cast<double>(step_) / static_cast<double>(steps_);
-      left_ = o_.anneal ? 1 - done : 1;
-      report.learning_rate = rate_ = o_.learning_rate * left_;
+      anneal(report);
       report.step = step_ += batch.rows();
       if (o_.update == "natural" || o_.update == "trust-region")
         natural_update(batch, report);
@@ -180,17 +178,14 @@ class Trainer {
       update_ = shared.update.fetch_add(1);
       shared.load(parameters_);
       UpdateReport report;
-      Trajectories batch;
+      Trajectories batch = (*collector_)(policy_, theta(), o_.rollout);
       {
-        batch = (*collector_)(policy_, theta(), o_.rollout);
         const std::lock_guard lock(shared.watcher);
         if (watcher_.wants && watcher_.wants(update_)) watcher_.snapshot(update_, step_, learned());
         watcher_.saw(collector_->episodes());
       }
       weigh(batch, report);
-      const double done = static_cast<double>(step_) / static_cast<double>(steps_);
-      left_ = o_.anneal ? 1 - done : 1;
-      report.learning_rate = rate_ = o_.learning_rate * left_;
+      anneal(report);
       report.update = update_;
       report.step = step_ + per_update;
       gradient_updates(batch, report);
@@ -234,6 +229,13 @@ class Trainer {
     return out;
   }
 
+  /// Sets what falls along the run, for the update after the first step_ steps.
+  void anneal(UpdateReport& report) {
+    const double done = static_cast<double>(step_) / static_cast<double>(steps_);
+    left_ = o_.anneal ? 1 - done : 1;
+    report.learning_rate = rate_ = o_.learning_rate * left_;
+  }
+
   Trajectories collect() {
     if (collector_) {
       Trajectories batch = (*collector_)(policy_, theta(), o_.rollout);
@@ -243,12 +245,7 @@ class Trainer {
     }
     Trajectories batch = world_.sample(policy_, converted<double>(theta()), world_.T,
                                        {seed_, "train", static_cast<int>(episodes_), o_.episodes});
-    long at = step_;
-    for (int i = 0; i < batch.size(); ++i) {
-      const auto r = batch.rewards(i);
-      at += batch.length(i);
-      watcher_.saw({{std::accumulate(r.begin(), r.end(), 0.0), batch.length(i), at}});
-    }
+    watcher_.saw(whole_episodes(batch, step_));
     episodes_ += o_.episodes;
     return batch;
   }
@@ -305,11 +302,9 @@ class Trainer {
         batch.value[r] = out(r, action_values() ? static_cast<std::size_t>(batch.action[r]) : 0);
       if (action_values()) batch.action_values = out;
       const auto ends = values_at_ends(batch);
-      batch.next_value.assign(n, 0);
+      batch.fill_next_values();
       for (int i = 0; i < batch.size(); ++i) {
         const auto k = static_cast<std::size_t>(i);
-        for (int r = batch.begin(i); r + 1 < batch.end(i); ++r)
-          batch.next_value[static_cast<std::size_t>(r)] = batch.value[static_cast<std::size_t>(r) + 1];
         const bool over = batch.terminated[k] || (batch.truncated[k] && o_.truncation == "terminate");
         if (!over) batch.reward[static_cast<std::size_t>(batch.end(i)) - 1] += o_.gamma * ends[k];
       }
@@ -348,24 +343,6 @@ class Trainer {
     Array<T> log_std;
   };
 
-  Before outputs_before(const Trajectories& batch) const {
-    Before before{zeros<double>(batch.rows(), outputs(policy_.model)), {}};
-    parallel_for((batch.rows() + shard - 1) / shard, [&](int k) {
-      const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
-      const auto rows = range(begin, end);
-      Tape<T> tape;
-      std::vector<Var<T>> constants;
-      for (const auto& x : theta()) constants.push_back(tape.constant(x));
-      const Seen seen(batch, rows);
-      const auto pi = seen.distribution(policy_, tape, constants);
-      const auto* softmax = std::get_if<Categorical<T>>(&pi);
-      const Var<T> out = softmax ? softmax->log_p : std::get<DiagGaussian<T>>(pi).mean;
-      std::copy(out.values().begin(), out.values().end(), row(before.outputs, begin).begin());
-    });
-    if (policy_.head == Head::gaussian) before.log_std = theta().back();
-    return before;
-  }
-
   /// What the networks look at, and what was done, in some rows.
   struct Seen {
     std::vector<int> state, choice;
@@ -384,6 +361,32 @@ class Trainer {
       return {choice, choice.empty() ? tape.data(vector) : Var<T>()};
     }
   };
+
+  /// f(first row, tape, what is seen, the policy's distribution there) for every shard of the batch, in
+  /// parallel.
+  template <class F>
+  void for_each_shard(const Trajectories& batch, F&& f) const {
+    parallel_for((batch.rows() + shard - 1) / shard, [&](int k) {
+      const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
+      const auto rows = range(begin, end);
+      Tape<T> tape;
+      std::vector<Var<T>> constants;
+      for (const auto& x : theta()) constants.push_back(tape.constant(x));
+      const Seen seen(batch, rows);
+      f(begin, tape, seen, seen.distribution(policy_, tape, constants));
+    });
+  }
+
+  Before outputs_before(const Trajectories& batch) const {
+    Before before{zeros<double>(batch.rows(), outputs(policy_.model)), {}};
+    for_each_shard(batch, [&](int begin, Tape<T>&, const Seen&, const Distribution<T>& pi) {
+      const auto* softmax = std::get_if<Categorical<T>>(&pi);
+      const Var<T> out = softmax ? softmax->log_p : std::get<DiagGaussian<T>>(pi).mean;
+      std::copy(out.values().begin(), out.values().end(), row(before.outputs, begin).begin());
+    });
+    if (policy_.head == Head::gaussian) before.log_std = theta().back();
+    return before;
+  }
 
   Distribution<T> distribution_before(const Before& before, const Array<T>& outputs, Tape<T>& tape) const {
     if (policy_.head == Head::softmax) return Categorical<T>{tape.data(outputs)};
@@ -462,14 +465,8 @@ class Trainer {
 
   std::vector<double> log_pi_of(const Trajectories& batch) const {
     std::vector<double> out(static_cast<std::size_t>(batch.rows()));
-    parallel_for((batch.rows() + shard - 1) / shard, [&](int k) {
-      const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
-      const auto rows = range(begin, end);
-      Tape<T> tape;
-      std::vector<Var<T>> constants;
-      for (const auto& x : theta()) constants.push_back(tape.constant(x));
-      const Seen seen(batch, rows);
-      const auto log_pi = log_prob(seen.distribution(policy_, tape, constants), seen.actions(tape));
+    for_each_shard(batch, [&](int begin, Tape<T>& tape, const Seen& seen, const Distribution<T>& pi) {
+      const auto log_pi = log_prob(pi, seen.actions(tape));
       std::copy(log_pi.values().begin(), log_pi.values().end(), out.begin() + begin);
     });
     return out;
@@ -604,26 +601,16 @@ class Trainer {
 
   // ---- The natural gradient ----
 
-  /// Mean over the batch of KL(before || policy at x).
-  double mean_kl(const Trajectories& batch, const Before& before, std::span<const Array<T>> x) const {
-    double total = 0;
-    ordered_reduce((batch.rows() + shard - 1) / shard,
-                   [&](int k) {
-                     const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
-                     const auto rows = range(begin, end);
-                     Tape<T> tape;
-                     std::vector<Var<T>> constants;
-                     for (const auto& each : x) constants.push_back(tape.constant(each));
-                     const Seen seen(batch, rows);
-                     const Array<T> outputs = rows_of<T>(before.outputs, rows);
-                     const auto each = kl(distribution_before(before, outputs, tape),
-                                          seen.distribution(policy_, tape, constants));
-                     double sum = 0;
-                     for (const T d : each.values()) sum += static_cast<double>(d);
-                     return sum;
-                   },
-                   [&](int, double sum) { total += sum; });
-    return total / batch.rows();
+  /// Mean over the batch of KL(before || policy now).
+  double mean_kl(const Trajectories& batch, const Before& before) const {
+    std::vector<double> sums(static_cast<std::size_t>((batch.rows() + shard - 1) / shard));
+    for_each_shard(batch, [&](int begin, Tape<T>& tape, const Seen&, const Distribution<T>& pi) {
+      const Array<T> outputs =
+          rows_of<T>(before.outputs, range(begin, std::min(batch.rows(), begin + shard)));
+      const auto each = kl(distribution_before(before, outputs, tape), pi);
+      for (const T d : each.values()) sums[static_cast<std::size_t>(begin / shard)] += static_cast<double>(d);
+    });
+    return std::accumulate(sums.begin(), sums.end(), 0.0) / batch.rows();
   }
 
   static double dot_of(const std::vector<double>& a, const std::vector<double>& b) {
@@ -667,7 +654,7 @@ class Trainer {
           for (std::size_t j = 0; j < start[a].size(); ++j)
             parameters_[a].data()[j] =
                 static_cast<T>(static_cast<double>(start[a].data()[j]) + step * x[k++]);
-        const double divergence = mean_kl(batch, before, theta());
+        const double divergence = mean_kl(batch, before);
         if (o_.update == "natural" ||
             (divergence <= o_.kl_step * left_ && surrogate_value(batch, psi) > surrogate_before)) {
           report.kl = divergence;
@@ -769,7 +756,7 @@ void check(const OnPolicyOptions& o, const World& world) {
                 {"value_clip", o.value_clip},
                 {"critic_learning_rate", o.critic_learning_rate},
                 {"critic_epochs", o.critic_epochs}});
-  for (const int width : o.hidden) expect(width >= 1, "hidden layers must be at least 1 wide, got ", width);
+  check_hidden(o.hidden);
   expect(o.kl_target == 0 || o.kl_coefficient > 0, "kl_target adapts kl_coefficient, which must be positive");
   const Estimator e = make_estimator(o.estimator);
   expect(!e.needs_constants, "estimator '", o.estimator,

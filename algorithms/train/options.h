@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 
@@ -19,6 +20,10 @@ inline void one_of(const char* key, const std::string& value, std::initializer_l
 }
 
 using Numbers = std::initializer_list<std::pair<const char*, double>>;
+
+inline void check_hidden(const std::vector<int>& hidden) {
+  for (const int width : hidden) expect(width >= 1, "hidden layers must be at least 1 wide, got ", width);
+}
 
 inline void at_least_one(Numbers options) {
   for (const auto& [key, value] : options) expect(value >= 1, key, " must be at least 1, got ", value);

@@ -1,6 +1,17 @@
 #include "algorithms/train/training.h"
 
+#include <numeric>
+
 namespace lowvar {
+
+std::vector<Collector::Episode> whole_episodes(const Trajectories& batch, long steps) {
+  std::vector<Collector::Episode> out;
+  for (int i = 0; i < batch.size(); ++i) {
+    const auto r = batch.rewards(i);
+    out.push_back({std::accumulate(r.begin(), r.end(), 0.0), batch.length(i), steps += batch.length(i)});
+  }
+  return out;
+}
 
 std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int episodes,
                              std::uint64_t seed) {

@@ -50,6 +50,9 @@ struct Watcher {
   }
 };
 
+/// Each trajectory of a batch as an episode, after `steps` steps before it.
+std::vector<Collector::Episode> whole_episodes(const Trajectories& batch, long steps);
+
 /// Returns (undiscounted) of the first `episodes` episodes of the greedy policy on stream "evaluation".
 std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int episodes,
                              std::uint64_t seed);
