@@ -25,6 +25,14 @@ class Rng {
     key_ = {{static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)}};
   }
 
+  /// The same stream for another trajectory and episode; cheaper than from the stream's name.
+  Rng of(std::uint32_t index, std::uint32_t episode = 0) const {
+    Rng out = *this;
+    out.counter_ = {{0, 0, episode, index}};
+    out.used_ = 4;
+    return out;
+  }
+
   /// Moves to the first draw of step t. What was drawn at other steps does not matter.
   void seek(std::uint32_t t) {
     counter_[1] = t;

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <exception>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/array.h"
@@ -30,8 +30,8 @@ class VectorEnv {
     std::uint32_t t = 0, episode = 0;
   };
 
-  VectorEnv(E env, int n, int T, std::uint64_t seed, std::string stream = "vector-env")
-      : env_(std::move(env)), T_(static_cast<std::uint32_t>(T)), seed_(seed), stream_(std::move(stream)) {
+  VectorEnv(E env, int n, int T, std::uint64_t seed, std::string_view stream = "vector-env")
+      : env_(std::move(env)), T_(static_cast<std::uint32_t>(T)), stream_(seed, stream) {
     expect(n >= 1, "there must be at least one environment, got ", n);
     expect(T >= 1, "the time limit must be at least 1 step, got ", T);
     const auto count = static_cast<std::size_t>(n);
@@ -42,8 +42,8 @@ class VectorEnv {
     truncated_.resize(count);
     observation_ = final_observation_ = zeros<float>(n, env_.observation);
     for (int i = 0; i < n; ++i) {
-      rng_.push_back(rng_of(i, 0));
-      state_.push_back(env_.reset(rng_.back()));
+      Rng rng = rng_of(i);
+      state_.push_back(env_.reset(rng));
     }
     observe(0, n);
   }
@@ -94,7 +94,6 @@ class VectorEnv {
       state_[i] = places[i].state;
       t_[i] = places[i].t;
       episode_[i] = places[i].episode;
-      rng_[i] = rng_of(static_cast<int>(i), episode_[i]);
       reward_[i] = terminated_[i] = truncated_[i] = 0;
     }
     observe(0, size());
@@ -103,8 +102,9 @@ class VectorEnv {
  private:
   static constexpr int block = 256;  // environments that one thread steps in one go
 
-  Rng rng_of(int i, std::uint32_t episode) const {
-    return Rng(seed_, stream_, static_cast<std::uint32_t>(i), episode);
+  /// Of environment i's episode, at its first draw.
+  Rng rng_of(int i) const {
+    return stream_.of(static_cast<std::uint32_t>(i), episode_[static_cast<std::size_t>(i)]);
   }
 
   /// The loops are kept in a form that g++ 12 vectorises where step has no branches: everything inlined, what
@@ -117,13 +117,13 @@ class VectorEnv {
     const int n = end - begin;
     if (is_stochastic(env_)) {
       for (int i = 0; i < n; ++i) {
-        Rng rng = rng_[static_cast<std::size_t>(begin + i)];
+        Rng rng = rng_of(begin + i);
         rng.seek(t_[static_cast<std::size_t>(begin + i)] + 1);
         auto step = env_.step(state[i], action[i], rng);
         state[i] = step.state, reward[i] = step.reward, terminated[i] = int{step.terminated};
       }
     } else {
-      Rng unused = rng_[static_cast<std::size_t>(begin)];
+      Rng unused = stream_;
       for (int i = 0; i < n; ++i) {
         auto step = env_.step(state[i], action[i], unused);
         state[i] = step.state, reward[i] = step.reward, terminated[i] = int{step.terminated};
@@ -140,8 +140,8 @@ class VectorEnv {
         continue;
       observe(state_[k], row(final_observation_, i).data());
       t_[k] = 0;
-      rng_[k] = rng_of(i, ++episode_[k]);
-      Rng rng = rng_[k];
+      ++episode_[k];
+      Rng rng = rng_of(i);
       state_[k] = env_.reset(rng);
     }
   }
@@ -168,11 +168,9 @@ class VectorEnv {
 
   E env_;
   std::uint32_t T_;
-  std::uint64_t seed_;
-  std::string stream_;
+  Rng stream_;
   std::vector<State> state_;
   std::vector<std::uint32_t> t_, episode_;
-  std::vector<Rng> rng_;  // of each episode, at its first draw
   std::vector<double> reward_;
   std::vector<char> terminated_, truncated_;
   Array<float> observation_, final_observation_;
