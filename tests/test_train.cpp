@@ -8,6 +8,7 @@
 #include "algorithms/exact/dynamic_programming.h"
 #include "algorithms/exact/lqr.h"
 #include "algorithms/train/natural.h"
+#include "algorithms/train/normalise.h"
 #include "algorithms/train/policy_gradient.h"
 #include "core/blas.h"
 #include "experiments/algorithms.h"
@@ -69,6 +70,70 @@ TEST(Train, TrustRegionsHoldAtEveryStep) {
   train(world, o, 20 * 64 * o.envs, 1, watcher);
   EXPECT_EQ(steps, 20);
   EXPECT_GE(moved, 15);  // an update that never moves holds any trust region
+}
+
+TEST(Train, RunningMomentsAreThoseOfAllRowsAndFoldIntoANetwork) {
+  Rng rng(2, "test");
+  Array<double> all = zeros<double>(50, 3);
+  for (double& x : values(all)) x = 1000 + rng.normal();
+  for (std::size_t i = 0; i < 50; ++i) all(i, 2) = 7;  // a column that never changes
+  RunningMoments moments;
+  for (const auto& [begin, end] : {std::pair{0, 1}, {1, 20}, {20, 20}, {20, 50}}) {
+    Array<double> part = zeros<double>(end - begin, 3);
+    std::copy(row(all, begin).data(), row(all, begin).data() + 3 * (end - begin), part.data());
+    moments.add(part);
+  }
+  for (std::size_t j = 0; j < 2; ++j) {
+    double mean = 0, square = 0;
+    for (std::size_t i = 0; i < 50; ++i) mean += all(i, j) / 50;
+    for (std::size_t i = 0; i < 50; ++i) square += std::pow(all(i, j) - mean, 2) / 50;
+    EXPECT_NEAR(moments.mean(j), mean, 1e-10);
+    EXPECT_NEAR(moments.deviation(j), std::sqrt(square), 1e-10);
+  }
+  EXPECT_EQ(moments.deviation(2), 1);
+
+  const Mlp mlp{{3, 5, 2}};
+  Parameters w = initialise(mlp, rng);
+  Array<double> normalised = all;
+  moments.normalise(normalised);
+  Tape<double> tape;
+  const Array<double> expected = forward(mlp, tape.parameters(w), tape.data(normalised)).value();
+  moments.fold_into(std::span(w));
+  const Array<double> got = forward(mlp, tape.parameters(w), tape.data(all)).value();
+  for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got.data()[k], expected.data()[k], 1e-11);
+}
+
+/// Rewards in other units, by a power of two, so that not a bit may change.
+TEST(Train, NormalisedRewardsHaveNoUnits) {
+  const World world = make_world("Pendulum-v1", {}, {});
+  OnPolicyOptions o = options_of("ppo", world);
+  o.rollout = 150;  // cuts episodes
+  o.epochs = 1;
+  o.hidden = {8};
+  o.normalise_observations = o.normalise_rewards = true;
+  o.reward_scale = 1;
+  const Learned a = train(world, o, 3000, 0, {});
+  o.reward_scale = 1024;
+  const Learned b = train(world, o, 3000, 0, {});
+  for (std::size_t i = 0; i < a.w.size(); ++i) EXPECT_EQ(a.w[i], b.w[i]);
+  o.normalise_rewards = false;
+  EXPECT_NE(a.w, train(world, o, 3000, 0, {}).w);
+}
+
+/// What is stored acts on raw observations as the learner did on normalised ones.
+TEST(Train, APolicyOfNormalisedObservationsIsStoredAsOneOfRawOnes) {
+  const World world = make_world("Pendulum-v1", {}, {});
+  OnPolicyOptions o = options_of("ppo", world);
+  o.precision = "double";
+  o.normalise_observations = true;
+  o.epochs = 1;
+  o.hidden = {8};
+  double divergence = 0;
+  Watcher watcher;
+  watcher.update = [&](const UpdateReport& u) { divergence = std::max(divergence, u.kl); };
+  o.learning_rate = 1e-12;  // the policy stays where it is: what acted and what is evaluated must agree
+  train(world, o, 4 * o.envs * o.rollout, 0, watcher);
+  EXPECT_LT(divergence, 1e-10);
 }
 
 TEST(Train, NaturalDirectionIsThatOfADenseSolve) {

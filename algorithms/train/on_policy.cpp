@@ -10,6 +10,7 @@
 
 #include "algorithms/data/returns.h"
 #include "algorithms/train/natural.h"
+#include "algorithms/train/normalise.h"
 #include "algorithms/train/options.h"
 #include "core/parallel.h"
 #include "nn/optim.h"
@@ -184,6 +185,7 @@ class Trainer {
         if (watcher_.wants && watcher_.wants(update_)) watcher_.snapshot(update_, step_, learned());
         watcher_.saw(collector_->episodes());
       }
+      for (double& r : batch.reward) r *= o_.reward_scale;
       weigh(batch, report);
       anneal(report);
       report.update = update_;
@@ -223,10 +225,25 @@ class Trainer {
     return initialise(model, rng);
   }
 
+  /// Of raw observations.
   Learned learned() const {
-    Learned out{policy_, converted<double>(theta())};
-    if (critic_) out.critic = critic_, out.w = converted<double>(w()), out.action_values = action_values();
+    const auto x = of_raw_observations();
+    const std::span<const Array<T>> all(x);
+    Learned out{policy_, converted<double>(all.first(policy_arrays_))};
+    if (critic_)
+      out.critic = critic_, out.w = converted<double>(all.subspan(policy_arrays_)),
+      out.action_values = action_values();
     return out;
+  }
+
+  Arrays<T> of_raw_observations() const {
+    Arrays<T> x = parameters_;
+    if (o_.normalise_observations) {
+      const std::span<Array<T>> all(x);
+      observed_.fold_into(all.first(policy_arrays_));
+      if (critic_) observed_.fold_into(all.subspan(policy_arrays_));
+    }
+    return x;
   }
 
   /// Sets what falls along the run, for the update after the first step_ steps.
@@ -237,17 +254,43 @@ class Trainer {
   }
 
   Trajectories collect() {
+    observed_ = observed_and_last_;
+    const auto x = of_raw_observations();
+    const auto acting = std::span<const Array<T>>(x).first(policy_arrays_);
+    Trajectories batch;
     if (collector_) {
-      Trajectories batch = (*collector_)(policy_, theta(), o_.rollout);
+      batch = (*collector_)(policy_, acting, o_.rollout);
       watcher_.saw(collector_->episodes());
       episodes_ += static_cast<long>(collector_->episodes().size());
-      return batch;
+    } else {
+      batch = world_.sample(policy_, converted<double>(acting), world_.T,
+                            {seed_, "train", static_cast<int>(episodes_), o_.episodes});
+      watcher_.saw(whole_episodes(batch, step_));
+      episodes_ += o_.episodes;
     }
-    Trajectories batch = world_.sample(policy_, converted<double>(theta()), world_.T,
-                                       {seed_, "train", static_cast<int>(episodes_), o_.episodes});
-    watcher_.saw(whole_episodes(batch, step_));
-    episodes_ += o_.episodes;
+    if (o_.normalise_observations) {
+      observed_and_last_.add(batch.observation);
+      observed_.normalise(batch.observation);
+      observed_.normalise(batch.final_observation);
+    }
+    for (double& r : batch.reward) r *= o_.reward_scale;
+    if (o_.normalise_rewards) normalise_rewards(batch);
     return batch;
+  }
+
+  /// Divides rewards by the deviation, so far, of the discounted sums of past ones.
+  void normalise_rewards(Trajectories& batch) {
+    running_return_.resize(o_.episodes ? 1 : static_cast<std::size_t>(o_.envs));
+    Array<double> returns = zeros<double>(batch.rows(), 1);
+    for (int i = 0; i < batch.size(); ++i) {
+      double& R = running_return_[o_.episodes ? 0 : static_cast<std::size_t>(batch.begin(i) / o_.rollout)];
+      for (auto r = static_cast<std::size_t>(batch.begin(i)); r < static_cast<std::size_t>(batch.end(i)); ++r)
+        returns(r, 0) = R = o_.gamma * R + batch.reward[r];
+      const auto k = static_cast<std::size_t>(i);
+      if (o_.episodes || batch.terminated[k] || batch.truncated[k]) R = 0;
+    }
+    returned_.add(returns);
+    for (double& r : batch.reward) r /= returned_.deviation(0);
   }
 
   // ---- What the batch is worth ----
@@ -293,7 +336,6 @@ class Trainer {
   /// trajectory, gamma V(s_T) is part of that step's reward; so everything after knows only episodes that
   /// end.
   void weigh(Trajectories& batch, UpdateReport& report) {
-    for (double& r : batch.reward) r *= o_.reward_scale;
     const auto n = static_cast<std::size_t>(batch.rows());
     if (critic_) {
       const Array<double> out = criticise(batch.state, batch.observation, batch.rows());
@@ -696,6 +738,8 @@ class Trainer {
   double kl_coefficient_ = 0, rate_ = 0, left_ = 1;
   long update_ = 0, step_ = 0, episodes_ = 0;
   std::vector<double> psi_, target_;  // of each row of the batch
+  RunningMoments observed_, observed_and_last_, returned_;  // before the batch; with it
+  std::vector<double> running_return_;                      // of each environment's episode so far
   Shared<T>* shared_ = nullptr;
 };
 
@@ -767,8 +811,11 @@ void check(const OnPolicyOptions& o, const World& world) {
   expect(o.workers == 0 || (o.update == "rmsprop" && o.precision == "float" && !o.episodes &&
                             !o.max_episodes && o.kl_coefficient == 0),
          "workers share a float RMSProp: update must be rmsprop, precision float, and episodes, max_episodes "
-         "and "
-         "kl_coefficient 0");
+         "and kl_coefficient 0");
+  expect(!o.workers || (!o.normalise_observations && !o.normalise_rewards),
+         "workers share no running moments: normalise_observations and normalise_rewards must be false");
+  expect(!o.normalise_observations || (!world.mdp && !world.lqg),
+         "normalise_observations is for networks; in ", world.id, " the policy is none");
   expect(!e.objective && !e.all_actions, "estimator '", o.estimator,
          "' weighs no scores of what was done; training needs one that does");
   expect(e.weightings == 1, "estimator '", o.estimator,

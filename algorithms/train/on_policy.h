@@ -11,7 +11,8 @@
 
 namespace lowvar {
 
-/// Every choice there is. `docs/train.md` says what each means, and where it comes from.
+/// Every choice there is; docs/algorithms/options.md lists them, and the page of an algorithm says where its
+/// come from.
 struct OnPolicyOptions {
   // The batch.
   int envs = 8;           // environments side by side
@@ -21,6 +22,8 @@ struct OnPolicyOptions {
   double gamma = 0.99;
   std::string truncation = "bootstrap";  // or terminate: a time limit counts as the end of the world
   double reward_scale = 1;               // what learners see; returns are reported unscaled
+  bool normalise_observations = false;   // by mean and deviation of all batches before
+  bool normalise_rewards = false;        // by the deviation of running discounted returns
 
   // The networks.
   std::vector<int> hidden = {64, 64};
@@ -68,6 +71,7 @@ struct OnPolicyOptions {
   void visit(F&& f) {
     f("envs", envs), f("rollout", rollout), f("episodes", episodes), f("max_episodes", max_episodes);
     f("gamma", gamma), f("truncation", truncation), f("reward_scale", reward_scale);
+    f("normalise_observations", normalise_observations), f("normalise_rewards", normalise_rewards);
     f("hidden", hidden), f("activation", activation), f("initialisation", initialisation);
     f("policy_gain", policy_gain), f("log_std", log_std), f("precision", precision);
     f("estimator", estimator), f("surrogate", surrogate), f("advantages", advantages), f("reduce", reduce);
