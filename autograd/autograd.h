@@ -15,6 +15,7 @@
 #include "autograd/functions.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
+#include "core/array.h"
 #include "core/parallel.h"
 
 namespace lowvar {

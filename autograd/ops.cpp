@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/primitive.h"
+#include "core/array.h"
 #include "core/blas.h"
 
 namespace lowvar {
@@ -119,13 +120,20 @@ Var<T> product(Product product, Var<T> a, Var<T> b, At at) {
 
 /// out [m x n] (+)= a b'.
 template <class T>
-void outer(const T* a, int m, const T* __restrict b, int n, T* __restrict out, bool accumulate) {
-  for (int i = 0; i < m; ++i, out += n) {
-    const T scale = a[i];
-    if (accumulate)
-      for (int j = 0; j < n; ++j) out[j] = std::fma(scale, b[j], out[j]);
-    else
-      for (int j = 0; j < n; ++j) out[j] = scale * b[j];
+void outer(const T* __restrict a, int m, const T* __restrict b, int n, T* __restrict out, bool accumulate) {
+  const auto rows_of = [&](const auto width) {
+    for (int i = 0; i < m; ++i)
+      for (int j = 0; j < width; ++j) {
+        T& to = out[i * width + j];
+        to = accumulate ? std::fma(a[i], b[j], to) : a[i] * b[j];
+      }
+  };
+  switch (n) {  // narrow ones are only fast where the width is known
+    case 1: return rows_of(std::integral_constant<int, 1>());
+    case 2: return rows_of(std::integral_constant<int, 2>());
+    case 3: return rows_of(std::integral_constant<int, 3>());
+    case 4: return rows_of(std::integral_constant<int, 4>());
+    default: return rows_of(n);
   }
 }
 

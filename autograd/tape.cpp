@@ -9,6 +9,7 @@
 #include <new>
 
 #include "autograd/ops.h"
+#include "core/array.h"
 
 namespace lowvar {
 
@@ -104,10 +105,18 @@ Var<T> Tape<T>::data(const Array<T>& x, int begin, int end, At at) {
 }
 
 template <class T>
-std::vector<Var<T>> Tape<T>::parameters(const std::vector<Array<T>>& xs, At at) {
+std::vector<Var<T>> Tape<T>::parameters(std::span<const Array<T>> xs, At at) {
   std::vector<Var<T>> out;
   out.reserve(xs.size());
   for (const auto& x : xs) out.push_back(parameter(x, at));
+  return out;
+}
+
+template <class T>
+std::vector<Var<T>> Tape<T>::constants(std::span<const Array<T>> xs, At at) {
+  std::vector<Var<T>> out;
+  out.reserve(xs.size());
+  for (const auto& x : xs) out.push_back(constant(x, at));
   return out;
 }
 
@@ -119,6 +128,11 @@ const Node<T>& Var<T>::node() const {
   expect(record_->generation == generation_,
          "a Var was used after its tape had ended: keep its value(), not the Var");
   return record_->nodes[static_cast<std::size_t>(index_)];
+}
+
+template <class T>
+Array<T> Var<T>::value() const {
+  return from_values<T>(rows(), cols(), values());
 }
 
 template <class T>
@@ -264,15 +278,17 @@ struct Groups {
   int stack() const { return static_cast<int>((offset.size() - 1) * weights->shape(1)); }
 };
 
-/// Copies past the caches, for a result that is larger than they are: plain stores would read it first.
+/// Copies past the caches, for a result that is larger than they are: plain stores would read it first. By
+/// whole lines, for a line that is written in two pieces goes to memory twice.
 template <class T>
 void stream(const T* from, std::size_t n, T* to) {
-  constexpr std::size_t lanes = 32 / sizeof(T);
+  constexpr std::size_t line = 64 / sizeof(T), half = line / 2;
   std::size_t j = 0;
-  for (; j < n && reinterpret_cast<std::uintptr_t>(to + j) % 32 != 0; ++j) to[j] = from[j];
-  for (; j + lanes <= n; j += lanes)
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + j),
-                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + j)));
+  for (; j < n && reinterpret_cast<std::uintptr_t>(to + j) % 64 != 0; ++j) to[j] = from[j];
+  for (; j + line <= n; j += line)
+    for (const std::size_t at : {j, j + half})
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(to + at),
+                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + at)));
   for (; j < n; ++j) to[j] = from[j];
 }
 

@@ -15,7 +15,7 @@
 #include <span>
 #include <vector>
 
-#include "core/array.h"
+#include "core/shape.h"
 
 namespace lowvar {
 
@@ -104,7 +104,7 @@ class Var {
   /// The numbers, row-major, until the tape ends.
   std::span<const T> values() const { return {node().value, node().shape.size()}; }
   /// A copy that outlives the tape and carries no gradient.
-  Array<T> value() const { return from_values<T>(rows(), cols(), values()); }
+  Array<T> value() const;
   /// The number of a 1x1.
   T item(At at = At::current()) const;
 
@@ -178,13 +178,14 @@ class Tape {
 
   /// A leaf that gradients are taken for. Borrows the array: it must outlive the tape.
   Var<T> parameter(const Array<T>& x, At at = At::current()) { return leaf(x, true, false, at); }
-  std::vector<Var<T>> parameters(const std::vector<Array<T>>& xs, At at = At::current());
+  std::vector<Var<T>> parameters(std::span<const Array<T>> xs, At at = At::current());
   /// A leaf whose row r belongs to sample r, which grouped gradients keep apart. Borrows the array.
   Var<T> data(const Array<T>& x, At at = At::current()) { return leaf(x, false, true, at); }
   /// Rows [begin, end) of x as data.
   Var<T> data(const Array<T>& x, int begin, int end, At at = At::current());
   /// A leaf that is neither. Borrows the array.
   Var<T> constant(const Array<T>& x, At at = At::current()) { return leaf(x, false, false, at); }
+  std::vector<Var<T>> constants(std::span<const Array<T>> xs, At at = At::current());
 
   Var<T> parameter(Array<T>&&, At = At::current()) = delete;
   Var<T> data(Array<T>&&, At = At::current()) = delete;

@@ -1,35 +1,15 @@
-// Array<T>: the one container. Rows are samples, columns are features, a scalar is 1x1. Row-major,
-// contiguous.
+// Array<T>, the one container, and how one is made and read.
 #pragma once
 
 #include <cstddef>
 #include <initializer_list>
 #include <span>
-#include <string>
 #include <vector>
 #include <xtensor/xtensor.hpp>
 
-#include "core/error.h"
+#include "core/shape.h"
 
 namespace lowvar {
-
-template <class T>
-using Array = xt::xtensor<T, 2>;
-
-struct Shape {
-  int rows = 0;
-  int cols = 0;
-  std::size_t size() const { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols); }
-  bool operator==(const Shape&) const = default;
-};
-
-/// "256x64".
-inline std::string text(Shape s) { return join(s.rows, "x", s.cols); }
-
-template <class T>
-Shape shape(const Array<T>& a) {
-  return {static_cast<int>(a.shape(0)), static_cast<int>(a.shape(1))};
-}
 
 template <class T>
 Array<T> full(int rows, int cols, T value) {

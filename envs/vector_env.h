@@ -58,7 +58,7 @@ class VectorEnv {
     std::exception_ptr error;
     int error_at = blocks;
     // Static: a block stays with a core and so in its cache. The first error, by block, is rethrown.
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (blocks > 1)
     for (int b = 0; b < blocks; ++b) {
       try {
         const int begin = b * block, end = std::min(begin + block, size());

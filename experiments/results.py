@@ -34,7 +34,8 @@ PLAN = [
     ("q-actor-critic-bombs", "q-actor-critic", "bombs-and-bitcoin", 1000000, [], "exact_value", 0.98 * 0.95, 9),
     ("a2c-bombs", "a2c", "bombs-and-bitcoin", 1000000, [], "exact_value", 0.98 * 0.95, 9),
     ("apg-double-integrator", "apg", "double-integrator", 1000000, ["--horizon", "100"], "exact_value", "riccati", 9),
-    ("npg-double-integrator", "npg", "double-integrator", 1000000, ["--horizon", "100"], "exact_value", "riccati", 9),
+    ("npg-single-integrator", "npg", "single-integrator", 1000000, [], "exact_value", "riccati", 9),
+    ("npg-double-integrator", "npg", "double-integrator", 1000000, [], "exact_value", "riccati", 9),
 ]
 
 

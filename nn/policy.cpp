@@ -39,9 +39,7 @@ Array<double> probabilities(const Policy& policy, const std::vector<Array<double
                             const Inputs& inputs) {
   expect(policy.head == Head::softmax, "only a softmax policy has action probabilities");
   Tape<double> tape;
-  std::vector<Var<double>> constants;
-  for (const auto& x : theta) constants.push_back(tape.constant(x));
-  return exp(std::get<Categorical<double>>(policy(tape, constants, inputs)).log_p).value();
+  return exp(std::get<Categorical<double>>(policy(tape, tape.constants(theta), inputs)).log_p).value();
 }
 
 }  // namespace lowvar

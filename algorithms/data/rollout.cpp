@@ -12,9 +12,7 @@ template <class T>
 ActingPolicy::ActingPolicy(const Policy& policy, std::span<const Array<T>> theta, std::span<const int> state,
                            const Array<T>* observation) {
   Tape<T> tape;
-  std::vector<Var<T>> constants;
-  for (const auto& x : theta) constants.push_back(tape.constant(x));
-  const auto pi = policy(constants, state, observation ? tape.data(*observation) : Var<T>());
+  const auto pi = policy(tape.constants(theta), state, observation ? tape.data(*observation) : Var<T>());
   const auto numbers = [&](Var<T> x) {
     p_ = zeros<double>(x.rows(), x.cols());
     std::copy(x.values().begin(), x.values().end(), p_.data());

@@ -83,9 +83,7 @@ Critic network_critic(Mlp mlp, Parameters theta, std::optional<Mlp> q_mlp, Param
   return [=](Trajectories& batch) {
     const auto outputs = [&](const Mlp& net, const Parameters& weights) {
       Tape<double> tape;
-      std::vector<Var<double>> constants;
-      for (const auto& x : weights) constants.push_back(tape.constant(x));
-      return forward(net, constants, tape.data(batch.observation)).value();
+      return forward(net, tape.constants(weights), tape.data(batch.observation)).value();
     };
     const Array<double> V = outputs(mlp, theta);
     batch.value.assign(V.begin(), V.end());

@@ -67,12 +67,6 @@ Arrays in_float(const Parameters& x) {
   return out;
 }
 
-std::vector<Var<T>> constants(Tape<T>& tape, const Arrays& x) {
-  std::vector<Var<T>> out;
-  for (const auto& each : x) out.push_back(tape.constant(each));
-  return out;
-}
-
 /// The mean over `rows` rows, and its gradient, of the sum f(tape, x, begin, end).
 template <class F>
 ValueAndGrad<T> mean_over(int rows, const Arrays& x, F&& f) {
@@ -185,7 +179,7 @@ class Ddpg {
 
   Array<T> act(const Arrays& theta, const Array<T>& s) const {
     Tape<T> tape;
-    return mu(constants(tape, theta), tape.data(s)).value();
+    return mu(tape.constants(theta), tape.data(s)).value();
   }
 
   /// Q(s, a), [n x 1].
@@ -201,7 +195,7 @@ class Ddpg {
     const auto of_critic =
         mean_over(o_.batch, w_, [&](Tape<T>& tape, const std::vector<Var<T>>& w, int begin, int end) {
           const Var<T> next = tape.data(batch.next, begin, end);
-          const Var<T> Q_next = Q(constants(tape, w_target_), next, mu(constants(tape, theta_target_), next));
+          const Var<T> Q_next = Q(tape.constants(w_target_), next, mu(tape.constants(theta_target_), next));
           const Var<T> y = tape.data(batch.r, begin, end) +
                            tape.data(batch.goes_on, begin, end) * Q_next * static_cast<T>(o_.gamma);
           const Var<T> error = forward(critic_, w, tape.data(batch.sa, begin, end)) - y;
@@ -212,7 +206,7 @@ class Ddpg {
     const auto of_policy =
         mean_over(o_.batch, theta_, [&](Tape<T>& tape, const std::vector<Var<T>>& theta, int begin, int end) {
           const Var<T> s = tape.data(batch.s, begin, end);
-          return -sum(Q(constants(tape, w_), s, mu(theta, s)));
+          return -sum(Q(tape.constants(w_), s, mu(theta, s)));
         });
     double square_norm = 0;
     for (const auto& g : of_policy.grad)

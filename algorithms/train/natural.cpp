@@ -41,9 +41,7 @@ std::vector<double> fisher_times(const Policy& policy, std::span<const Array<T>>
                                                      .subspan(static_cast<std::size_t>(begin),
                                                               static_cast<std::size_t>(end - begin));
         Tape<T> tape;
-        std::vector<Var<T>> x, fixed;
-        for (const auto& each : theta)
-          x.push_back(tape.parameter(each)), fixed.push_back(tape.constant(each));
+        const auto x = tape.parameters(theta), fixed = tape.constants(theta);
         const Var<T> observed = seen.size() ? tape.data(seen) : Var<T>();
         const auto divergence = sum(kl(policy(fixed, state, observed), policy(x, state, observed)));
         const auto g = grad_graph(divergence, x);

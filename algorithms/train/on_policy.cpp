@@ -304,9 +304,7 @@ class Trainer {
       const auto states = entries_of(state, rows);
       const Array<T> seen = states.empty() ? rows_of<T>(observation, rows) : Array<T>();
       Tape<T> tape;
-      std::vector<Var<T>> constants;
-      for (const auto& x : w()) constants.push_back(tape.constant(x));
-      const auto V = forward(*critic_, constants, states, states.empty() ? tape.data(seen) : Var<T>());
+      const auto V = forward(*critic_, tape.constants(w()), states, states.empty() ? tape.data(seen) : Var<T>());
       std::copy(V.values().begin(), V.values().end(), row(out, begin).begin());
     });
     return out;
@@ -412,10 +410,8 @@ class Trainer {
       const int begin = k * shard, end = std::min(batch.rows(), begin + shard);
       const auto rows = range(begin, end);
       Tape<T> tape;
-      std::vector<Var<T>> constants;
-      for (const auto& x : theta()) constants.push_back(tape.constant(x));
       const Seen seen(batch, rows);
-      f(begin, tape, seen, seen.distribution(policy_, tape, constants));
+      f(begin, tape, seen, seen.distribution(policy_, tape, tape.constants(theta())));
     });
   }
 

@@ -1,0 +1,32 @@
+// What an Array is called and what shape it has, without its definition: who only names arrays need not wait
+// for xtensor. array.h defines it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <xtensor/xtensor_forward.hpp>
+
+#include "core/error.h"
+
+namespace lowvar {
+
+/// The one container. Rows are samples, columns are features, a scalar is 1x1. Row-major, contiguous.
+template <class T>
+using Array = xt::xtensor<T, 2>;
+
+struct Shape {
+  int rows = 0;
+  int cols = 0;
+  std::size_t size() const { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols); }
+  bool operator==(const Shape&) const = default;
+};
+
+/// "256x64".
+inline std::string text(Shape s) { return join(s.rows, "x", s.cols); }
+
+template <class T>
+Shape shape(const Array<T>& a) {
+  return {static_cast<int>(a.shape(0)), static_cast<int>(a.shape(1))};
+}
+
+}  // namespace lowvar
