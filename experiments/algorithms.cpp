@@ -70,10 +70,11 @@ TrainOptions q_actor_critic(const World& world) {
   o.rollout = 256;
   o.learning_rate = 3e-3;
   o.critic_learning_rate = 1e-3;
-  o.critic_epochs = 10;
+  o.critic_epochs = 20;
+  o.anneal = true;
   o.entropy_coefficient = 0.01;
   o.max_gradient_norm = 0.5;
-  if (world.mdp) for_tables(o), o.critic_learning_rate = 0.2;
+  if (world.mdp) for_tables(o), o.anneal = false, o.critic_epochs = 10, o.critic_learning_rate = 0.2;
   return o;
 }
 

@@ -1,5 +1,7 @@
-// Measuring a zoo of estimators on a tabular world and holding every number against the oracle.
+// Measuring a zoo of estimators on a world and holding every number against the oracle.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <string>
@@ -17,6 +19,25 @@ struct Deviation {
   double variance = 0;  // of trace_cov, over all estimators
   std::string worst_mean, worst_variance;
 };
+
+inline void expect_agreement(const Deviation& d, const std::string& where) {
+  EXPECT_LT(d.mean, 1) << where << ": " << d.worst_mean;
+  EXPECT_LT(d.variance, 1) << where << ": " << d.worst_variance;
+}
+
+/// A Garnet small enough that sets of its trajectories can be enumerated.
+inline World tiny_world() {
+  Mdp mdp = garnet(3, 2, 1, 5);
+  mdp.T = 3;
+  mdp.gamma = 0.8;
+  return tabular_world("tiny", mdp);
+}
+
+inline std::vector<Estimator> made(const std::vector<std::string>& names) {
+  std::vector<Estimator> out;
+  for (const auto& name : names) out.push_back(make_estimator(name));
+  return out;
+}
 
 /// `oracle_names[i]` is what the oracle is asked for estimator i: its own name, but for planted faults.
 inline Deviation compare(const World& world, const PolicyChoice& choice, const FittedCritic& critic,
@@ -72,9 +93,7 @@ inline Deviation compare(const World& world, const PolicyChoice& choice, const s
 inline Deviation compare(const std::string& env, const std::string& value,
                          const std::vector<std::string>& names, long N, std::uint64_t seed, int batch = 32) {
   const World world = make_world(env, {}, {});
-  std::vector<Estimator> estimators;
-  for (const auto& name : names) estimators.push_back(make_estimator(name));
-  return compare(world, make_policy(world, "reference"), value, estimators, names, N, seed, batch);
+  return compare(world, make_policy(world, "reference"), value, made(names), names, N, seed, batch);
 }
 
 inline const std::vector<std::string>& zoo() {

@@ -11,25 +11,6 @@
 namespace lowvar {
 namespace {
 
-void expect_agreement(const Deviation& d, const std::string& where) {
-  EXPECT_LT(d.mean, 1) << where << ": " << d.worst_mean;
-  EXPECT_LT(d.variance, 1) << where << ": " << d.worst_variance;
-}
-
-/// A Garnet small enough that sets of its trajectories can be enumerated.
-World tiny_world() {
-  Mdp mdp = garnet(3, 2, 1, 5);
-  mdp.T = 3;
-  mdp.gamma = 0.8;
-  return tabular_world("tiny", mdp);
-}
-
-std::vector<Estimator> made(const std::vector<std::string>& names) {
-  std::vector<Estimator> out;
-  for (const auto& name : names) out.push_back(make_estimator(name));
-  return out;
-}
-
 TEST(EstimatorMoments, AgreeWithTheRecursionOnTabularWorlds) {
   for (const char* value : {"exact", "scaled:0.5"})
     expect_agreement(compare("chain", value, whole_zoo(), 60'000, 31), value);
