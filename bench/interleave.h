@@ -14,6 +14,7 @@ namespace lowvar {
 struct Way {
   std::string name;
   std::function<void()> run;
+  std::function<void()> before = nullptr;  // not timed, at the start of each sample
 };
 
 struct Timing {
@@ -36,6 +37,7 @@ inline double now(Clock clock) {
 /// many calls as take about half a millisecond.
 inline std::vector<Timing> interleave(const std::vector<Way>& ways, double seconds, Clock clock) {
   const auto sample = [&](const Way& way, int calls) {
+    if (way.before) way.before();
     const double start = now(clock);
     for (int i = 0; i < calls; ++i) way.run();
     return (now(clock) - start) / calls;

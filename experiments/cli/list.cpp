@@ -17,7 +17,7 @@ int list(const std::string& what) {
     for (const auto& f : estimator_families())
       fmt::print("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);
   } else if (what == "figures") {
-    for (const auto& f : figures()) fmt::print("{:<12} {}\n", f.id, f.description);
+    for (const auto& f : figures()) fmt::print("{:<24} {}\n", f.id, f.description);
   } else if (what == "algorithms") {
     for (const auto& a : algorithms()) fmt::print("{:<20} {} ({})\n", a.id, a.description, a.source);
   } else {
