@@ -50,6 +50,14 @@ void check_finite(const T* x, Shape shape, At at, const What&... what) {
 }
 
 template <class T>
+std::vector<Var<T>> leaves(std::span<const Array<T>> xs, auto&& leaf) {
+  std::vector<Var<T>> out;
+  out.reserve(xs.size());
+  for (const auto& x : xs) out.push_back(leaf(x));
+  return out;
+}
+
+template <class T>
 Pool<T>& pool() {
   static auto& instance = *new Pool<T>;  // never destroyed: a Var may be asked after main
   return instance;
@@ -106,18 +114,12 @@ Var<T> Tape<T>::data(const Array<T>& x, int begin, int end, At at) {
 
 template <class T>
 std::vector<Var<T>> Tape<T>::parameters(std::span<const Array<T>> xs, At at) {
-  std::vector<Var<T>> out;
-  out.reserve(xs.size());
-  for (const auto& x : xs) out.push_back(parameter(x, at));
-  return out;
+  return leaves(xs, [&](const Array<T>& x) { return parameter(x, at); });
 }
 
 template <class T>
 std::vector<Var<T>> Tape<T>::constants(std::span<const Array<T>> xs, At at) {
-  std::vector<Var<T>> out;
-  out.reserve(xs.size());
-  for (const auto& x : xs) out.push_back(constant(x, at));
-  return out;
+  return leaves(xs, [&](const Array<T>& x) { return constant(x, at); });
 }
 
 // ---- Var ----

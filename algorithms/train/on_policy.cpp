@@ -185,7 +185,6 @@ class Trainer {
         if (watcher_.wants && watcher_.wants(update_)) watcher_.snapshot(update_, step_, learned());
         watcher_.saw(collector_->episodes());
       }
-      for (double& r : batch.reward) r *= o_.reward_scale;
       weigh(batch, report);
       anneal(report);
       report.update = update_;
@@ -273,8 +272,6 @@ class Trainer {
       observed_.normalise(batch.observation);
       observed_.normalise(batch.final_observation);
     }
-    for (double& r : batch.reward) r *= o_.reward_scale;
-    if (o_.normalise_rewards) normalise_rewards(batch);
     return batch;
   }
 
@@ -330,10 +327,12 @@ class Trainer {
     return V;
   }
 
-  /// Fills the batch's values, psi_ and target_. Where an episode goes on beyond the last step of a
-  /// trajectory, gamma V(s_T) is part of that step's reward; so everything after knows only episodes that
-  /// end.
+  /// Brings rewards to the learner's scale and fills the batch's values, psi_ and target_. Where an episode
+  /// goes on beyond the last step of a trajectory, gamma V(s_T) is part of that step's reward; so everything
+  /// after knows only episodes that end.
   void weigh(Trajectories& batch, UpdateReport& report) {
+    for (double& r : batch.reward) r *= o_.reward_scale;
+    if (o_.normalise_rewards) normalise_rewards(batch);
     const auto n = static_cast<std::size_t>(batch.rows());
     if (critic_) {
       const Array<double> out = criticise(batch.state, batch.observation, batch.rows());
