@@ -4,24 +4,78 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
 #include <exception>
 #include <vector>
 
 namespace lowvar {
 
+namespace detail {
+
+/// What is left of a range: its own thread takes from the front, others from the back.
+class alignas(64) Remaining {
+ public:
+  void reset(int begin, int end) { range_.store(pack(begin, end), std::memory_order_relaxed); }
+  /// The next index, or -1 where none is left.
+  int front() {
+    return take([](int& begin, int&) { return begin++; });
+  }
+  int back() {
+    return take([](int&, int& end) { return --end; });
+  }
+
+ private:
+  static std::uint64_t pack(int begin, int end) {
+    return static_cast<std::uint64_t>(begin) << 32 | static_cast<std::uint32_t>(end);
+  }
+  int take(auto&& one) {
+    std::uint64_t before = range_.load(std::memory_order_relaxed);
+    for (;;) {
+      int begin = static_cast<int>(before >> 32), end = static_cast<int>(before & 0xffffffff);
+      if (begin >= end) return -1;
+      const int i = one(begin, end);
+      if (range_.compare_exchange_weak(before, pack(begin, end), std::memory_order_relaxed)) return i;
+    }
+  }
+  std::atomic<std::uint64_t> range_;
+};
+
+}  // namespace detail
+
 /// Calls f(i) for i in [0, n), each on one thread. What i stands for must not depend on the number of
 /// threads; then neither do the results. The first exception, by i, is rethrown after the region.
+///
+/// Each thread begins with its own contiguous part, the same for the same n, so that what i stands for stays
+/// in its cache from call to call; who has done with that takes from the ends of the others' parts.
 template <class F>
 void parallel_for(int n, F&& f) {
   std::exception_ptr error;
   int error_at = n;
-#pragma omp parallel for schedule(dynamic, 1) if (n > 1)
-  for (int i = 0; i < n; ++i) {
+  const auto call = [&](int i) {
     try {
       f(i);
     } catch (...) {
 #pragma omp critical(lowvar_parallel_for)
       if (i < error_at) error_at = i, error = std::current_exception();
+    }
+  };
+  constexpr int most = 64;  // parts; more threads than that find something to take
+  const int parts = omp_in_parallel() ? 1 : std::min({n, omp_get_max_threads(), most});
+  if (parts <= 1) {
+    for (int i = 0; i < n; ++i) call(i);
+  } else {
+    std::array<detail::Remaining, most> remaining;
+    const auto begin_of = [&](int k) { return static_cast<int>(static_cast<std::int64_t>(n) * k / parts); };
+    for (int k = 0; k < parts; ++k)
+      remaining[static_cast<std::size_t>(k)].reset(begin_of(k), begin_of(k + 1));
+#pragma omp parallel
+    {
+      const int own = omp_get_thread_num() % parts;
+      for (int i; (i = remaining[static_cast<std::size_t>(own)].front()) >= 0;) call(i);
+      for (int k = 1; k < parts; ++k)
+        for (int i; (i = remaining[static_cast<std::size_t>((own + k) % parts)].back()) >= 0;) call(i);
     }
   }
   if (error) std::rethrow_exception(error);

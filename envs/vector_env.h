@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
 #include <string_view>
 #include <vector>
 
 #include "core/array.h"
+#include "core/parallel.h"
 #include "envs/env.h"
 
 namespace lowvar {
@@ -54,23 +54,12 @@ class VectorEnv {
   void step(std::span<const Action> actions) {
     expect(actions.size() == state_.size(), "needs ", state_.size(), " actions, one an environment, got ",
            actions.size());
-    const int blocks = (size() + block - 1) / block;
-    std::exception_ptr error;
-    int error_at = blocks;
-    // Static: a block stays with a core and so in its cache. The first error, by block, is rethrown.
-#pragma omp parallel for schedule(static) if (blocks > 1)
-    for (int b = 0; b < blocks; ++b) {
-      try {
-        const int begin = b * block, end = std::min(begin + block, size());
-        move(actions, begin, end);
-        end_episodes(begin, end);
-        observe(begin, end);
-      } catch (...) {
-#pragma omp critical(lowvar_vector_env)
-        if (b < error_at) error_at = b, error = std::current_exception();
-      }
-    }
-    if (error) std::rethrow_exception(error);
+    parallel_for((size() + block - 1) / block, [&](int b) {
+      const int begin = b * block, end = std::min(begin + block, size());
+      move(actions, begin, end);
+      end_episodes(begin, end);
+      observe(begin, end);
+    });
   }
 
   /// [n x p], of the states that the next actions act on.
