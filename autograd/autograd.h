@@ -58,7 +58,8 @@ ValueAndGrad<T> sum_over_shards(const std::vector<Array<T>>& x, int rows, int sh
     part(0, rows, total);
     return total;
   }
-  const int shards = (rows + shard - 1) / shard, window = std::min(shards, 4 * omp_get_max_threads());
+  const int shards = (rows + shard - 1) / shard, threads = omp_get_max_threads();
+  const int window = std::min(shards, threads > 1 ? 4 * threads : 1);  // results alive at a time
   std::vector<ValueAndGrad<T>> results(static_cast<std::size_t>(window), total);
   for (int first = 0; first < shards; first += window) {
     const int count = std::min(window, shards - first);
@@ -124,6 +125,27 @@ ValueAndGrad<T> sharded_value_and_grad(F&& f, const std::vector<Array<T>>& x, in
     const Var<T> y = f(tape, parameters, begin, end);
     out.value = y.item();
     grad_into(out.grad, y, parameters);
+  });
+}
+
+/// grouped_grad_into for rows that are too many for one cache: y = f(tape, x, begin, end) holds rows
+/// [begin, end). Shards are whole groups of together at least `shard` rows, each on one thread.
+template <class F, class T>
+void sharded_grouped_grad_into(std::span<T> out, F&& f, const std::vector<Array<T>>& x,
+                               std::span<const int> offset, const Array<T>& weights, int shard = 256) {
+  expect(!offset.empty() && offset.front() == 0 && std::is_sorted(offset.begin(), offset.end()),
+         "sharded_grouped_grad: offset must rise from 0");
+  const std::size_t groups = offset.size() - 1, row = groups ? out.size() / groups : 0;
+  std::vector<std::size_t> cut{0};  // the group that each shard begins with, and the end
+  for (std::size_t g = 1; g <= groups; ++g)
+    if (g == groups || offset[g] - offset[cut.back()] >= shard) cut.push_back(g);
+  parallel_for(static_cast<int>(cut.size()) - 1, [&](int i) {
+    const std::size_t from = cut[static_cast<std::size_t>(i)], to = cut[static_cast<std::size_t>(i) + 1];
+    Tape<T> tape;
+    const auto parameters = tape.parameters(x);
+    const Var<T> y = f(tape, parameters, offset[from], offset[to]);
+    grouped_grad_into(out.subspan(from * row, (to - from) * row), y, parameters,
+                      offset.subspan(from, to - from + 1), weights);
   });
 }
 

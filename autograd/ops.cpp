@@ -1,5 +1,5 @@
-// The operations on rows and matrices, each with its value and its rule; and the list of ops.h, compiled for
-// float and double.
+// The operations on matrices, each with its value and its rule; and the lists of ops.h and maps.h, compiled
+// for float and double.
 #include <algorithm>
 #include <cmath>
 
@@ -10,68 +10,31 @@
 namespace lowvar {
 namespace detail {
 
-// ---- Rows ----
+// ---- Of maps.h ----
 
-/// The largest number of a row, or 0 where that is infinite or NaN: subtracting it would make a NaN.
-template <class T>
-T shift_of(const T* x, int n) {
-  T most = x[0];
-  for (int j = 1; j < n; ++j) most = x[j] > most ? x[j] : most;
-  return std::isfinite(most) ? most : T(0);
+const int* keep(Arena& arena, std::span<const int> index) {
+  int* kept = arena.allocate<int>(index.size());
+  std::copy(index.begin(), index.end(), kept);
+  return kept;
 }
 
-struct LogSoftmax {
-  static constexpr const char* name = "log_softmax";
-  static int y_cols(int cols) { return cols; }
-  template <class T>
-  static void value(const T* x, int rows, int cols, T* y, T* e) {
-    const int n = rows * cols;
-    for (int r = 0; r < rows; ++r) {
-      const T shift = shift_of(x + r * cols, cols);
-      for (int j = r * cols; j < (r + 1) * cols; ++j) y[j] = x[j] - shift;
-    }
-    for (int j = 0; j < n; ++j) e[j] = exp(y[j]);
-    for (int r = 0; r < rows; ++r) e[r] = sum(e + r * cols, cols);
-    for (int r = 0; r < rows; ++r) e[r] = log(e[r]);
-    for (int r = 0; r < rows; ++r)
-      for (int j = r * cols; j < (r + 1) * cols; ++j) y[j] -= e[r];
-  }
-  static auto rule(auto g, auto y, auto, auto s) { return g - exp(y) * s; }
-};
+const int* group_begins(Arena& arena, const char* op, Shape x, std::span<const int> offset, At at) {
+  expect(!offset.empty() && offset.front() == 0 && offset.back() == x.rows &&
+             std::is_sorted(offset.begin(), offset.end()),
+         op, ": offset must rise from 0 to the ", x.rows, " rows of ", x, at);
+  int* begins = arena.allocate<int>(static_cast<std::size_t>(x.rows));
+  std::fill_n(begins, x.rows, 0);
+  for (const int r : offset)
+    if (r < x.rows) begins[r] = 1;
+  return begins;
+}
 
-struct LogSumExp {
-  static constexpr const char* name = "logsumexp";
-  static int y_cols(int) { return 1; }
-  template <class T>
-  static void value(const T* x, int rows, int cols, T* y, T* e) {
-    for (int r = 0; r < rows; ++r) {
-      y[r] = shift_of(x + r * cols, cols);
-      for (int j = r * cols; j < (r + 1) * cols; ++j) e[j] = x[j] - y[r];
-    }
-    for (int j = 0; j < rows * cols; ++j) e[j] = exp(e[j]);
-    for (int r = 0; r < rows; ++r) e[r] = sum(e + r * cols, cols);
-    for (int r = 0; r < rows; ++r) y[r] += log(e[r]);
-  }
-  static auto rule(auto g, auto y, auto x, auto) { return g * exp(x - y); }
-};
-
-template <class D, class T>
-Var<T> record_rowwise(Var<T> x, At where) {
-  const Shape from = x.shape();
-  expect(from.cols > 0, D::name, ": needs at least one column, got ", from, where);
-  Record<T>& record = *x.record();
-  const int i = x.index(), y_cols = D::y_cols(from.cols);
-  T* y;
-  append<T>(record, &Rowwise<D, T>::op, {&i, 1}, {from.rows, y_cols}, &y);
-  const T* in = at(record, i).value;
-  const auto mark = record.arena.mark();
-  const int rows = std::clamp(1024 / from.cols, 1, std::max(1, from.rows));  // at a time: they stay in cache
-  T* scratch = record.arena.template allocate<T>(Shape{rows, from.cols}.size());
-  for (int r = 0; r < from.rows; r += rows)
-    D::value(in + Shape{r, from.cols}.size(), std::min(rows, from.rows - r), from.cols,
-             y + Shape{r, y_cols}.size(), scratch);
-  record.arena.rewind(mark);
-  return finish(record, where);
+void check_index(const char* op, std::span<const int> index, int rows, int limit, const char* what, At at) {
+  expect(static_cast<int>(index.size()) == rows, op, ": needs one index a row, ", rows, ", got ",
+         index.size(), at);
+  for (std::size_t r = 0; r < index.size(); ++r)
+    expect(index[r] >= 0 && index[r] < limit, op, ": index ", index[r], " at ", r, " is not one of the ",
+           limit, " ", what, at);
 }
 
 // ---- Matrices ----
@@ -122,7 +85,13 @@ Var<T> product(Product product, Var<T> a, Var<T> b, At at) {
 template <class T>
 void outer(const T* __restrict a, int m, const T* __restrict b, int n, T* __restrict out, bool accumulate) {
   const auto rows_of = [&](const auto width) {
-    for (int i = 0; i < m; ++i)
+    int i = 0;
+    for (; !accumulate && i + 1 < m; i += 2)  // b is loaded once for two rows
+      for (int j = 0; j < width; ++j) {
+        out[i * width + j] = a[i] * b[j];
+        out[(i + 1) * width + j] = a[i + 1] * b[j];
+      }
+    for (; i < m; ++i)
       for (int j = 0; j < width; ++j) {
         T& to = out[i * width + j];
         to = accumulate ? std::fma(a[i], b[j], to) : a[i] * b[j];
@@ -153,10 +122,9 @@ struct Matmul {
     const Shape other_shape = by_rows ? Shape{end - begin, other.shape.cols} : other.shape;
     const T* other_value = by_rows ? other.value + Shape{begin, other.shape.cols}.size() : other.value;
     if (by_rows && end - begin == 1) {  // one sample: an outer product, a store for each entry
-      if (r.g_first)
-        outer(g, cols, other_value, other.shape.cols, out, accumulate);
-      else
-        outer(other_value, other.shape.cols, g, cols, out, accumulate);
+      const T *a = r.g_first ? g : other_value, *b = r.g_first ? other_value : g;
+      const int m = r.g_first ? cols : other.shape.cols, n = r.g_first ? other.shape.cols : cols;
+      outer(a, m, b, n, out, accumulate);
       return;
     }
     if (r.g_first)
@@ -183,9 +151,10 @@ template <class T>
 struct Linear {
   static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out, bool accumulate) {
     if (i < 2) return Matmul<Product::nn, T>::pullback(f, i, begin, end, g, out, accumulate);
-    const int cols = f.y->shape.cols;
-    if (!accumulate) std::fill_n(out, cols, T(0));
-    for (int r = 0; r < end - begin; ++r)
+    const int cols = f.y->shape.cols, rows = end - begin;
+    if (rows == 0 && !accumulate) std::fill_n(out, cols, T(0));
+    if (rows > 0 && !accumulate) std::copy_n(g, cols, out);
+    for (int r = accumulate ? 0 : 1; r < rows; ++r)
       for (int j = 0; j < cols; ++j)
         out[j] += g[static_cast<std::size_t>(r) * static_cast<std::size_t>(cols) + j];
   }
@@ -274,239 +243,6 @@ struct LogDet {
   static constexpr Op<T> op{"log_det", pullback, pullback_graph, own_rows, shared};
 };
 
-// ---- Linear maps ----
-
-struct BroadcastTo;
-struct Place;
-struct ScatterAdd;
-struct Pad;
-struct DiscountedSumForward;
-
-struct SumTo {
-  static constexpr const char* name = "sum_to";
-  using adjoint = BroadcastTo;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int*, T, Shape y_shape, T* y) {
-    if (y_shape == Shape{1, 1}) {
-      y[0] += sum(x, static_cast<int>(x_shape.size()));
-      return;
-    }
-    for (int r = 0; r < x_shape.rows; ++r) {
-      const T* in = x + Shape{r, x_shape.cols}.size();
-      T* out = y + (y_shape.rows == 1 ? 0 : Shape{r, y_shape.cols}.size());
-      if (y_shape.cols == 1) {
-        out[0] += sum(in, x_shape.cols);
-      } else {
-        for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
-      }
-    }
-  }
-  static bool own_rows(Shape x, Shape y) { return x.rows == y.rows; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = false;
-};
-
-struct BroadcastTo {
-  static constexpr const char* name = "broadcast_to";
-  using adjoint = SumTo;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int*, T, Shape y_shape, T* y) {
-    for (int r = 0; r < y_shape.rows; ++r) {
-      const T* in = x + (x_shape.rows == 1 ? 0 : Shape{r, x_shape.cols}.size());
-      T* out = y + Shape{r, y_shape.cols}.size();
-      for (int j = 0; j < y_shape.cols; ++j) out[j] += in[x_shape.cols == 1 ? 0 : j];
-    }
-  }
-  static bool own_rows(Shape x, Shape y) { return x.rows == y.rows; }
-  static bool shared(Shape x) { return x.rows == 1; }
-  static constexpr bool index_by_row = false;
-};
-
-struct Pick {
-  static constexpr const char* name = "pick";
-  using adjoint = Place;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* index, T, Shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r)
-      y[r] += x[Shape{r, x_shape.cols}.size() + static_cast<std::size_t>(index[r])];
-  }
-  static bool own_rows(Shape, Shape) { return true; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = true;
-};
-
-struct Place {
-  static constexpr const char* name = "place";
-  using adjoint = Pick;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* index, T, Shape y_shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r)
-      y[Shape{r, y_shape.cols}.size() + static_cast<std::size_t>(index[r])] += x[r];
-  }
-  static bool own_rows(Shape, Shape) { return true; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = true;
-};
-
-struct Gather {
-  static constexpr const char* name = "gather";
-  using adjoint = ScatterAdd;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* index, T, Shape y_shape, T* y) {
-    for (int r = 0; r < y_shape.rows; ++r) {
-      const T* in = x + Shape{index[r], x_shape.cols}.size();
-      T* out = y + Shape{r, x_shape.cols}.size();
-      for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
-    }
-  }
-  static bool own_rows(Shape, Shape) { return false; }
-  static bool shared(Shape) { return true; }
-  static constexpr bool index_by_row = true;
-};
-
-struct ScatterAdd {
-  static constexpr const char* name = "scatter_add";
-  using adjoint = Gather;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* index, T, Shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r) {
-      const T* in = x + Shape{r, x_shape.cols}.size();
-      T* out = y + Shape{index[r], x_shape.cols}.size();
-      for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
-    }
-  }
-  static bool own_rows(Shape, Shape) { return false; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = true;
-};
-
-struct Transpose {
-  static constexpr const char* name = "transpose";
-  using adjoint = Transpose;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int*, T, Shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r)
-      for (int j = 0; j < x_shape.cols; ++j) y[Shape{j, x_shape.rows}.size() + r] += *x++;
-  }
-  static bool own_rows(Shape, Shape) { return false; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = false;
-};
-
-struct Block {  // index: the row and column of the first entry
-  static constexpr const char* name = "block";
-  using adjoint = Pad;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* first, T, Shape y_shape, T* y) {
-    for (int r = 0; r < y_shape.rows; ++r) {
-      const T* in = x + Shape{first[0] + r, x_shape.cols}.size() + first[1];
-      T* out = y + Shape{r, y_shape.cols}.size();
-      for (int j = 0; j < y_shape.cols; ++j) out[j] += in[j];
-    }
-  }
-  static bool own_rows(Shape x, Shape y) { return x.rows == y.rows; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = false;
-};
-
-struct Pad {
-  static constexpr const char* name = "pad";
-  using adjoint = Block;
-  template <class T>
-  static void apply(Shape x_shape, const T* x, const int* first, T, Shape y_shape, T* y) {
-    for (int r = 0; r < x_shape.rows; ++r) {
-      const T* in = x + Shape{r, x_shape.cols}.size();
-      T* out = y + Shape{first[0] + r, y_shape.cols}.size() + first[1];
-      for (int j = 0; j < x_shape.cols; ++j) out[j] += in[j];
-    }
-  }
-  static bool own_rows(Shape x, Shape y) { return x.rows == y.rows; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = false;
-};
-
-/// y += x + factor times the sum in the row before (the next one, backwards), within groups; begins[r] is 1
-/// where row r begins a group.
-template <bool backwards, class T>
-void discounted_sum_rows(Shape shape, const T* x, const int* begins, T factor, T* y) {
-  for (int c = 0; c < shape.cols; ++c) {
-    T carry = 0;
-    for (int k = 0; k < shape.rows; ++k) {
-      const int r = backwards ? shape.rows - 1 - k : k;
-      const std::size_t at = Shape{r, shape.cols}.size() + static_cast<std::size_t>(c);
-      if (!backwards && begins[r]) carry = 0;
-      carry = x[at] + factor * carry;
-      y[at] += carry;
-      if (backwards && begins[r]) carry = 0;
-    }
-  }
-}
-
-struct DiscountedSum {  // index: 1 where a group begins
-  static constexpr const char* name = "discounted_sum";
-  using adjoint = DiscountedSumForward;
-  template <class T>
-  static void apply(Shape shape, const T* x, const int* begins, T factor, Shape, T* y) {
-    discounted_sum_rows<true>(shape, x, begins, factor, y);
-  }
-  static bool own_rows(Shape, Shape) { return false; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = true;
-};
-
-struct DiscountedSumForward {
-  static constexpr const char* name = "discounted_sum_forward";
-  using adjoint = DiscountedSum;
-  template <class T>
-  static void apply(Shape shape, const T* x, const int* begins, T factor, Shape, T* y) {
-    discounted_sum_rows<false>(shape, x, begins, factor, y);
-  }
-  static bool own_rows(Shape, Shape) { return false; }
-  static bool shared(Shape) { return false; }
-  static constexpr bool index_by_row = true;
-};
-
-template <class M, class T>
-Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At where, T factor) {
-  Record<T>& record = *x.record();
-  const int i = x.index();
-  T* y;
-  Node<T>& node = append<T>(record, &LinearMap<M, T>::op, {&i, 1}, y_shape, &y);
-  node.index = index;
-  node.factor = factor;
-  std::fill_n(y, y_shape.size(), T(0));
-  M::apply(at(record, i).shape, at(record, i).value, index, factor, y_shape, y);
-  return finish(record, where);
-}
-
-template <class T>
-const int* keep(Record<T>& record, std::span<const int> index) {
-  int* kept = record.arena.template allocate<int>(index.size());
-  std::copy(index.begin(), index.end(), kept);
-  return kept;
-}
-
-/// 1 for each row that begins a group, 0 for the others, in the arena.
-template <class T>
-const int* group_begins(const char* op, const Var<T>& x, std::span<const int> offset, At at) {
-  expect(!offset.empty() && offset.front() == 0 && offset.back() == x.rows() &&
-             std::is_sorted(offset.begin(), offset.end()),
-         op, ": offset must rise from 0 to the ", x.rows(), " rows of ", x.shape(), at);
-  int* begins = x.record()->arena.template allocate<int>(static_cast<std::size_t>(x.rows()));
-  std::fill_n(begins, x.rows(), 0);
-  for (const int r : offset)
-    if (r < x.rows()) begins[r] = 1;
-  return begins;
-}
-
-void check_index(const char* op, std::span<const int> index, int rows, int limit, const char* what, At at) {
-  expect(static_cast<int>(index.size()) == rows, op, ": needs one index a row, ", rows, ", got ",
-         index.size(), at);
-  for (std::size_t r = 0; r < index.size(); ++r)
-    expect(index[r] >= 0 && index[r] < limit, op, ": index ", index[r], " at ", r, " is not one of the ",
-           limit, " ", what, at);
-}
-
 template <Product P, class T>
 Var<T> record_matmul(Var<T> a, Var<T> b, At where) {
   using M = Matmul<P, T>;
@@ -548,15 +284,6 @@ Var<T> record_solve(Var<T> A, Var<T> B, At where) {
 }
 
 }  // namespace detail
-
-template <class T>
-Var<T> log_softmax(Var<T> x, At where) {
-  return detail::record_rowwise<detail::LogSoftmax>(x, where);
-}
-template <class T>
-Var<T> logsumexp(Var<T> x, At where) {
-  return detail::record_rowwise<detail::LogSumExp>(x, where);
-}
 
 template <class T>
 Var<T> matmul(Var<T> a, Var<T> b, At where) {
@@ -614,104 +341,7 @@ Var<T> log_det(Var<T> A, At where) {
   return finish(record, where);
 }
 
-template <class T>
-Var<T> sum_to(Var<T> x, Shape shape, At where) {
-  const Shape from = x.shape();
-  expect((shape.rows == 1 || shape.rows == from.rows) && (shape.cols == 1 || shape.cols == from.cols),
-         "sum_to: cannot sum ", from, " to ", shape, where);
-  return detail::record_map<detail::SumTo>(x, nullptr, shape, where);
-}
-
-template <class T>
-Var<T> broadcast_to(Var<T> x, Shape shape, At where) {
-  const Shape from = x.shape();
-  expect((from.rows == 1 || shape.rows == from.rows) && (from.cols == 1 || shape.cols == from.cols),
-         "broadcast_to: cannot repeat ", from, " to ", shape, where);
-  return detail::record_map<detail::BroadcastTo>(x, nullptr, shape, where);
-}
-
-template <class T>
-Var<T> pick(Var<T> x, std::span<const int> index, At where) {
-  detail::check_index("pick", index, x.rows(), x.cols(), "columns", where);
-  return detail::record_map<detail::Pick>(x, detail::keep(*x.record(), index), {x.rows(), 1}, where);
-}
-
-template <class T>
-Var<T> place(Var<T> x, std::span<const int> index, int cols, At where) {
-  expect(x.cols() == 1, "place: needs one column, got ", x.shape(), where);
-  detail::check_index("place", index, x.rows(), cols, "columns", where);
-  return detail::record_map<detail::Place>(x, detail::keep(*x.record(), index), {x.rows(), cols}, where);
-}
-
-template <class T>
-Var<T> gather(Var<T> table, std::span<const int> index, At where) {
-  detail::check_index("gather", index, static_cast<int>(index.size()), table.rows(), "rows", where);
-  Record<T>& record = *table.record();
-  const Var<T> y = detail::record_map<detail::Gather>(table, detail::keep(record, index),
-                                                      {static_cast<int>(index.size()), table.cols()}, where);
-  record.nodes.back().per_row = true;  // the index is data
-  return y;
-}
-
-template <class T>
-Var<T> scatter_add(Var<T> x, std::span<const int> index, int rows, At where) {
-  detail::check_index("scatter_add", index, x.rows(), rows, "rows", where);
-  return detail::record_map<detail::ScatterAdd>(x, detail::keep(*x.record(), index), {rows, x.cols()}, where);
-}
-
-template <class T>
-Var<T> transpose(Var<T> x, At where) {
-  return detail::record_map<detail::Transpose>(x, nullptr, {x.cols(), x.rows()}, where);
-}
-
-template <class T>
-Var<T> block(Var<T> x, int row, int col, Shape shape, At where) {
-  const Shape from = x.shape();
-  expect(row >= 0 && col >= 0 && shape.rows >= 0 && shape.cols >= 0 && row + shape.rows <= from.rows &&
-             col + shape.cols <= from.cols,
-         "block: no ", shape, " at row ", row, ", column ", col, " of ", from, where);
-  return detail::record_map<detail::Block>(x, detail::keep(*x.record(), std::array{row, col}), shape, where);
-}
-
-template <class T>
-Var<T> pad(Var<T> x, int row, int col, Shape shape, At where) {
-  const Shape from = x.shape();
-  expect(row >= 0 && col >= 0 && row + from.rows <= shape.rows && col + from.cols <= shape.cols,
-         "pad: ", from, " does not fit at row ", row, ", column ", col, " of ", shape, where);
-  return detail::record_map<detail::Pad>(x, detail::keep(*x.record(), std::array{row, col}), shape, where);
-}
-
-template <class T>
-Var<T> discounted_sum(Var<T> x, std::type_identity_t<T> factor, std::span<const int> offset, At where) {
-  const int* begins = detail::group_begins("discounted_sum", x, offset, where);
-  return detail::record_map<detail::DiscountedSum>(x, begins, x.shape(), where, factor);
-}
-
-template <class T>
-Var<T> discounted_sum_forward(Var<T> x, std::type_identity_t<T> factor, std::span<const int> offset,
-                              At where) {
-  const int* begins = detail::group_begins("discounted_sum_forward", x, offset, where);
-  return detail::record_map<detail::DiscountedSumForward>(x, begins, x.shape(), where, factor);
-}
-
 namespace detail {
-
-template <class T, class... D>
-std::vector<OpEntry<T>> entries(List<D...>) {
-  return {entry<D, T>()...};
-}
-
-constexpr int picked[] = {2, 0, 3};
-constexpr int gathered[] = {1, 1, 0, 2, 1};
-constexpr int groups[] = {0, 2, 2, 3};
-
-/// Of operands in [-2, 2], with a rule for each.
-template <class T>
-OpEntry<T> listed(const char* name, std::vector<std::vector<Shape>> shapes,
-                  Var<T> (*apply)(std::span<const Operand<T>>)) {
-  const std::size_t operands = shapes.front().size();
-  return {name, false, std::vector<Domain>(operands), {}, std::move(shapes), apply};
-}
 
 /// A + 6 I, which is far from singular for entries of A in [-2, 2].
 template <class T>
@@ -722,11 +352,9 @@ Var<T> regular(Var<T> A) {
 }
 
 template <class T>
-std::vector<OpEntry<T>> other_entries() {
+std::vector<OpEntry<T>> matrix_entries() {
   using X = std::span<const Operand<T>>;
   return {
-      listed<T>("log_softmax", {{{3, 4}}, {{1, 4}}, {{3, 1}}}, [](X x) { return log_softmax(x[0].var); }),
-      listed<T>("logsumexp", {{{3, 4}}, {{1, 4}}, {{3, 1}}}, [](X x) { return logsumexp(x[0].var); }),
       listed<T>("matmul", {{{3, 4}, {4, 2}}, {{1, 4}, {4, 1}}},
                 [](X x) { return matmul(x[0].var, x[1].var); }),
       listed<T>("matmul_tn", {{{4, 3}, {4, 2}}, {{1, 3}, {1, 2}}},
@@ -740,39 +368,6 @@ std::vector<OpEntry<T>> other_entries() {
       listed<T>("solve_transposed", {{{3, 3}, {3, 2}}, {{1, 1}, {1, 1}}},
                 [](X x) { return solve_transposed(regular(x[0].var), x[1].var); }),
       listed<T>("log_det", {{{3, 3}}, {{1, 1}}}, [](X x) { return log_det(regular(x[0].var)); }),
-      listed<T>("sum_to", {{{3, 4}}, {{3, 1}}, {{1, 1}}},
-                [](X x) {
-                  return sum_to(x[0].var, Shape{1, x[0].var.cols()});
-                }),
-      listed<T>("sum_to", {{{3, 4}}, {{1, 4}}},
-                [](X x) {
-                  return sum_to(x[0].var, Shape{x[0].var.rows(), 1});
-                }),
-      listed<T>("sum_to", {{{3, 4}}},
-                [](X x) {
-                  return sum_to(x[0].var, Shape{1, 1});
-                }),
-      listed<T>("broadcast_to", {{{3, 1}}, {{1, 4}}, {{1, 1}}, {{3, 4}}},
-                [](X x) {
-                  return broadcast_to(x[0].var, Shape{3, 4});
-                }),
-      listed<T>("pick", {{{3, 4}}}, [](X x) { return pick(x[0].var, picked); }),
-      listed<T>("place", {{{3, 1}}}, [](X x) { return place(x[0].var, picked, 4); }),
-      listed<T>("gather", {{{3, 2}}}, [](X x) { return gather(x[0].var, gathered); }),
-      listed<T>("scatter_add", {{{5, 2}}}, [](X x) { return scatter_add(x[0].var, gathered, 3); }),
-      listed<T>("transpose", {{{3, 4}}, {{1, 4}}}, [](X x) { return transpose(x[0].var); }),
-      listed<T>("block", {{{3, 4}}},
-                [](X x) {
-                  return block(x[0].var, 1, 1, Shape{2, 3});
-                }),
-      listed<T>("pad", {{{2, 3}}},
-                [](X x) {
-                  return pad(x[0].var, 1, 1, Shape{3, 4});
-                }),
-      listed<T>("discounted_sum", {{{3, 4}}, {{3, 1}}},
-                [](X x) { return discounted_sum(x[0].var, T(0.75), groups); }),
-      listed<T>("discounted_sum_forward", {{{3, 4}}, {{3, 1}}},
-                [](X x) { return discounted_sum_forward(x[0].var, T(0.75), groups); }),
   };
 }
 
@@ -780,33 +375,22 @@ std::vector<OpEntry<T>> other_entries() {
 
 template <class T>
 std::vector<OpEntry<T>> all_ops() {
-  auto out = detail::entries<T>(ElementwiseOps{});
-  for (auto& e : detail::other_entries<T>()) out.push_back(std::move(e));
+  auto out = detail::elementwise_entries<T>(ElementwiseOps{});
+  for (auto& part :
+       {detail::row_entries<T>(RowOps{}), detail::map_entries<T>(LinearMaps{}), detail::matrix_entries<T>()})
+    out.insert(out.end(), part.begin(), part.end());
   return out;
 }
 
-#define LOWVAR_INSTANTIATE(T)                                          \
-  template std::vector<OpEntry<T>> all_ops();                          \
-  template Var<T> log_softmax(Var<T>, At);                             \
-  template Var<T> logsumexp(Var<T>, At);                               \
-  template Var<T> matmul(Var<T>, Var<T>, At);                          \
-  template Var<T> matmul_tn(Var<T>, Var<T>, At);                       \
-  template Var<T> matmul_nt(Var<T>, Var<T>, At);                       \
-  template Var<T> linear(Var<T>, Var<T>, Var<T>, At);                  \
-  template Var<T> solve(Var<T>, Var<T>, At);                           \
-  template Var<T> solve_transposed(Var<T>, Var<T>, At);                \
-  template Var<T> log_det(Var<T>, At);                                 \
-  template Var<T> sum_to(Var<T>, Shape, At);                           \
-  template Var<T> broadcast_to(Var<T>, Shape, At);                     \
-  template Var<T> pick(Var<T>, std::span<const int>, At);              \
-  template Var<T> place(Var<T>, std::span<const int>, int, At);        \
-  template Var<T> gather(Var<T>, std::span<const int>, At);            \
-  template Var<T> scatter_add(Var<T>, std::span<const int>, int, At);  \
-  template Var<T> transpose(Var<T>, At);                               \
-  template Var<T> block(Var<T>, int, int, Shape, At);                  \
-  template Var<T> pad(Var<T>, int, int, Shape, At);                    \
-  template Var<T> discounted_sum(Var<T>, T, std::span<const int>, At); \
-  template Var<T> discounted_sum_forward(Var<T>, T, std::span<const int>, At);
+#define LOWVAR_INSTANTIATE(T)                           \
+  template std::vector<OpEntry<T>> all_ops();           \
+  template Var<T> matmul(Var<T>, Var<T>, At);           \
+  template Var<T> matmul_tn(Var<T>, Var<T>, At);        \
+  template Var<T> matmul_nt(Var<T>, Var<T>, At);        \
+  template Var<T> linear(Var<T>, Var<T>, Var<T>, At);   \
+  template Var<T> solve(Var<T>, Var<T>, At);            \
+  template Var<T> solve_transposed(Var<T>, Var<T>, At); \
+  template Var<T> log_det(Var<T>, At);
 LOWVAR_INSTANTIATE(float)
 LOWVAR_INSTANTIATE(double)
 #undef LOWVAR_INSTANTIATE

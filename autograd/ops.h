@@ -1,12 +1,11 @@
-// The page you edit to add an operation. An elementwise one is
+// The page you edit to add an operation on entries or rows; linear maps of entries have theirs, maps.h. An
+// operation is
 //   - a struct with its name, the domain its derivatives are tested on, its value on numbers and its rule;
 //   - a function for people to call;
-//   - its name in the list at the bottom, which compiles it and puts it under the gradient tests at orders 1
-//   and 2.
+//   - its name in the list at the bottom, which compiles it and puts it under the gradient tests.
 // A rule is written once, on scalars: g is the cotangent, y the result, x (or a, b, c) the operands. It runs
 // on numbers in the backward pass and on Vars where the gradient is to be differentiated again. Broadcasting
-// is not its business. Operations on whole rows and matrices are declared below and defined, value and rule
-// together, in ops.cpp.
+// is not its business.
 //
 // At edges, as tests/test_ops.cpp checks:
 //   - NaN in, NaN out: of values, wherever the entry is read. Comparisons are 0 at NaN, `where` reads the
@@ -15,10 +14,10 @@
 //     derivative the limit of the rule (that of sqrt at 0 is infinite; of pow at 0 it may be NaN). Nothing
 //     elementwise throws. solve and log_det throw where the matrix is singular, in the backward pass too.
 //   - At a kink the derivative is the one stated beside the op; those of piecewise linear ops are of the
-//   branch
-//     taken. Maxima of rows and columns take the first of equal entries.
+//     branch taken. Maxima of rows and columns take the first of equal entries.
 #pragma once
 
+#include "autograd/maps.h"
 #include "autograd/tape.h"
 #include "core/vmath.h"
 
@@ -100,27 +99,28 @@ Var<T> square(Var<T> x, At at = At::current()) {
   return record<Square>(Operand<T>(x, at));
 }
 
-/// 1 - x^2, the slope of tanh in terms of its value.
-struct OneMinusSquare {
-  static constexpr const char* name = "one_minus_square";
-  static constexpr Domain domain[] = {{}};
-  static auto value(auto x) { return 1 - x * x; }
-  static auto rule(auto g, auto, auto x) { return -2 * g * x; }
+/// a (1 - y^2), what tanh's derivative makes of a cotangent a where its value is y.
+template <std::floating_point T>
+T times_slope_of_tanh(T a, T y) {
+  return a * (1 - y * y);
+}
+struct TimesSlopeOfTanh {
+  static constexpr const char* name = "times_slope_of_tanh";
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto y) { return times_slope_of_tanh(a, y); }
+  static auto rule_a(auto g, auto, auto, auto y) { return times_slope_of_tanh(g, y); }
+  static auto rule_b(auto g, auto, auto a, auto y) { return -2 * (g * a) * y; }
 };
 template <class T>
-Var<T> one_minus_square(Var<T> x, At at = At::current()) {
-  return record<OneMinusSquare>(Operand<T>(x, at));
-}
-template <std::floating_point T>
-T one_minus_square(T x) {
-  return OneMinusSquare::value(x);
+Var<T> times_slope_of_tanh(Var<T> a, Var<T> y, At at = At::current()) {
+  return record<TimesSlopeOfTanh>(Operand<T>(a, at), Operand<T>(y, at));
 }
 
 struct Tanh {
   static constexpr const char* name = "tanh";
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return tanh(x); }
-  static auto rule(auto g, auto y, auto) { return g * one_minus_square(y); }
+  static auto rule(auto g, auto y, auto) { return times_slope_of_tanh(g, y); }
 };
 template <class T>
 Var<T> tanh(Var<T> x, At at = At::current()) {
@@ -426,16 +426,73 @@ Var<T> where(Var<T> mask, A&& a, B&& b, At at = At::current()) {
   return record<Where>(Operand<T>(mask, at), Operand<T>(a, at), Operand<T>(b, at));
 }
 
-// ---- Rows: each row of the result depends on the same row of x ----
+// ---- Rows: each row of the result depends on the same row of x alone ----
+//
+// A definition has
+//   y_cols(cols)                           columns of the result
+//   value(x, rows, cols, y, scratch)       each row of y from the row of x; scratch is as large as x
+//   rule(g, y, x, s)                       the cotangent of an entry of x, as of an elementwise op, s being
+//                                          the sum of g's row; g and y are repeated where they have one
+//                                          column
+
+/// Records Definition applied to the rows of x; compiled in ops.cpp for the list below.
+template <class Definition, class T>
+Var<T> record_rowwise(Var<T> x, At at);
+
+/// The largest number of a row, or 0 where that is infinite or NaN: subtracting it would make a NaN.
+template <class T>
+T shift_of(const T* x, int n) {
+  T most = x[0];
+  for (int j = 1; j < n; ++j) most = x[j] > most ? x[j] : most;
+  return std::isfinite(most) ? most : T(0);
+}
 
 /// x - log sum_j e^x_j of each row, [n x C], accurate for large x too.
+struct LogSoftmax {
+  static constexpr const char* name = "log_softmax";
+  static int y_cols(int cols) { return cols; }
+  template <class T>
+  static void value(const T* x, int rows, int cols, T* y, T* e) {
+    const int n = rows * cols;
+    for (int r = 0; r < rows; ++r) {
+      const T shift = shift_of(x + r * cols, cols);
+      for (int j = r * cols; j < (r + 1) * cols; ++j) y[j] = x[j] - shift;
+    }
+    for (int j = 0; j < n; ++j) e[j] = exp(y[j]);
+    for (int r = 0; r < rows; ++r) e[r] = sum(e + r * cols, cols);
+    for (int r = 0; r < rows; ++r) e[r] = log(e[r]);
+    for (int r = 0; r < rows; ++r)
+      for (int j = r * cols; j < (r + 1) * cols; ++j) y[j] -= e[r];
+  }
+  static auto rule(auto g, auto y, auto, auto s) { return g - exp(y) * s; }
+};
 template <class T>
-Var<T> log_softmax(Var<T> x, At at = At::current());
-/// log sum_j e^x_j of each row, [n x C] -> [n x 1].
-template <class T>
-Var<T> logsumexp(Var<T> x, At at = At::current());
+Var<T> log_softmax(Var<T> x, At at = At::current()) {
+  return record_rowwise<LogSoftmax>(x, at);
+}
 
-// ---- Matrices ----
+/// log sum_j e^x_j of each row, [n x C] -> [n x 1].
+struct LogSumExp {
+  static constexpr const char* name = "logsumexp";
+  static int y_cols(int) { return 1; }
+  template <class T>
+  static void value(const T* x, int rows, int cols, T* y, T* e) {
+    for (int r = 0; r < rows; ++r) {
+      y[r] = shift_of(x + r * cols, cols);
+      for (int j = r * cols; j < (r + 1) * cols; ++j) e[j] = x[j] - y[r];
+    }
+    for (int j = 0; j < rows * cols; ++j) e[j] = exp(e[j]);
+    for (int r = 0; r < rows; ++r) e[r] = sum(e + r * cols, cols);
+    for (int r = 0; r < rows; ++r) y[r] += log(e[r]);
+  }
+  static auto rule(auto g, auto y, auto x, auto) { return g * exp(x - y); }
+};
+template <class T>
+Var<T> logsumexp(Var<T> x, At at = At::current()) {
+  return record_rowwise<LogSumExp>(x, at);
+}
+
+// ---- Matrices: a closed family, defined, value and rule together, in ops.cpp ----
 
 /// A B, A' B and A B'.
 template <class T>
@@ -458,57 +515,13 @@ Var<T> solve_transposed(Var<T> A, Var<T> B, At at = At::current());
 template <class T>
 Var<T> log_det(Var<T> A, At at = At::current());
 
-// ---- Linear maps of the entries of x ----
+// ---- The lists ----
 
-/// Sums x over rows, columns or both, to the given shape: each side is that of x or 1.
-template <class T>
-Var<T> sum_to(Var<T> x, Shape shape, At at = At::current());
-/// Repeats x along its sides of length 1, to the given shape.
-template <class T>
-Var<T> broadcast_to(Var<T> x, Shape shape, At at = At::current());
+using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, Expm1, Sigmoid, Softplus, Sin,
+                            Cos, Atan, Abs, Elu, Add, Subtract, Multiply, Divide, TimesSlopeOfTanh, Pow,
+                            Minimum, Maximum, Greater, LessEqual, Less, GreaterEqual, Equal, Clip, Where>;
 
-/// Column index[r] of each row r of x [n x C], as [n x 1].
-template <class T>
-Var<T> pick(Var<T> x, std::span<const int> index, At at = At::current());
-/// The adjoint of pick: zeros [n x cols] with x [n x 1] in column index[r] of row r.
-template <class T>
-Var<T> place(Var<T> x, std::span<const int> index, int cols, At at = At::current());
-
-/// Rows index[r] of table [S x C], as [n x C].
-template <class T>
-Var<T> gather(Var<T> table, std::span<const int> index, At at = At::current());
-/// The adjoint of gather: zeros [rows x C], to row index[r] of which row r of x [n x C] is added.
-template <class T>
-Var<T> scatter_add(Var<T> x, std::span<const int> index, int rows, At at = At::current());
-
-template <class T>
-Var<T> transpose(Var<T> x, At at = At::current());
-
-/// The block of x of this shape whose first entry is (row, col).
-template <class T>
-Var<T> block(Var<T> x, int row, int col, Shape shape, At at = At::current());
-/// The adjoint of block: zeros of this shape with x at (row, col).
-template <class T>
-Var<T> pad(Var<T> x, int row, int col, Shape shape, At at = At::current());
-
-/// Sums of what follows in each group of rows: y_r = x_r + factor y_(r+1), [n x C]; `offset` [G+1] cuts the
-/// rows into G groups, as for grouped_grad.
-template <class T>
-Var<T> discounted_sum(Var<T> x, std::type_identity_t<T> factor, std::span<const int> offset,
-                      At at = At::current());
-/// The adjoint of discounted_sum: y_r = x_r + factor y_(r-1).
-template <class T>
-Var<T> discounted_sum_forward(Var<T> x, std::type_identity_t<T> factor, std::span<const int> offset,
-                              At at = At::current());
-
-// ---- The list ----
-
-template <class... Definitions>
-struct List {};
-
-using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, OneMinusSquare, Tanh, Relu, Log1p, Expm1, Sigmoid,
-                            Softplus, Sin, Cos, Atan, Abs, Elu, Add, Subtract, Multiply, Divide, Pow, Minimum,
-                            Maximum, Greater, LessEqual, Less, GreaterEqual, Equal, Clip, Where>;
+using RowOps = List<LogSoftmax, LogSumExp>;
 
 /// An operation as the tests see it: how to call it, and on what.
 template <class T>
@@ -521,7 +534,7 @@ struct OpEntry {
   Var<T> (*apply)(std::span<const Operand<T>>);
 };
 
-/// Every operation there is: the elementwise list and those of ops.cpp.
+/// Every operation there is: of the lists here and in maps.h, and the matrices.
 template <class T>
 std::vector<OpEntry<T>> all_ops();
 

@@ -1,12 +1,15 @@
 // How a definition becomes an Op: three families, each with its rule in one form that serves both lives.
 //   elementwise  a scalar rule, run by one row loop on numbers or recorded on Vars (ops.h);
-//   rows         the same, where the value is computed a row at a time;
-//   linear map   the cotangent is the adjoint map applied to g, and the adjoint of the adjoint is the map.
+//   rows         the same, where the value is computed a row at a time (ops.h);
+//   linear map   the cotangent is the adjoint map applied to g, and the adjoint of the adjoint is the map
+//   (maps.h).
 // A matrix product's cotangents are products again (ops.cpp).
 // Included by ops.cpp, and by whoever defines an operation of their own elsewhere.
 #pragma once
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "autograd/ops.h"
 
@@ -56,20 +59,25 @@ constexpr bool piecewise_constant = requires {
   D::piecewise_constant;
 };
 
+/// f of the indices 0 to N - 1, as constants.
+template <int N, class F>
+decltype(auto) with_indices(F&& f) {
+  return [&]<int... k>(std::integer_sequence<int, k...>)->decltype(auto) {
+    return f(std::integral_constant<int, k>()...);
+  }
+  (std::make_integer_sequence<int, N>());
+}
+
 /// Whether there is a rule for operand i.
 template <class D, int i>
-constexpr bool has_rule = [](double x) {
-  if constexpr (arity<D> == 1) return requires {
-      D::rule(x, x, x);
-    };
-  else if constexpr (arity<D> == 2)
-    return i == 0 ? requires { D::rule_a(x, x, x, x); } : requires { D::rule_b(x, x, x, x); };
-  else return i == 0 ? requires {
-    D::rule_a(x, x, x, x, x);
-  }
-           : i == 1 ? requires { D::rule_b(x, x, x, x, x); }
-                    : requires { D::rule_c(x, x, x, x, x); };
-}(0);
+constexpr bool has_rule = std::apply(
+    [](auto... x) {
+      if (i == 0 && requires { D::rule(x...); }) return true;
+      if (i == 0 && requires { D::rule_a(x...); }) return true;
+      if (i == 1 && requires { D::rule_b(x...); }) return true;
+      return i == 2 && requires { D::rule_c(x...); };
+    },
+    std::array<double, arity<D> + 2>());
 
 /// The derivative rule for operand i, on numbers or on Vars.
 template <class D, int i, class G, class Y, class... X>
@@ -167,18 +175,10 @@ struct Elementwise {
     const auto mark = arena.mark();
     const Walk<T, N> walk(y_shape, shapes, x, 0, y_shape.rows, arena);
     for (int s = 0; s < walk.segments(); ++s) {
-      T* out = y + walk.start(s);
-      const int n = walk.size(s);
-      if constexpr (N == 1) {
-        const T* a = walk(0, s);
-        for (int j = 0; j < n; ++j) out[j] = D::value(a[j]);
-      } else if constexpr (N == 2) {
-        const T *a = walk(0, s), *b = walk(1, s);
-        for (int j = 0; j < n; ++j) out[j] = D::value(a[j], b[j]);
-      } else {
-        const T *a = walk(0, s), *b = walk(1, s), *c = walk(2, s);
-        for (int j = 0; j < n; ++j) out[j] = D::value(a[j], b[j], c[j]);
-      }
+      const auto each = [out = y + walk.start(s), n = walk.size(s)](const auto*... x_s) {
+        for (int j = 0; j < n; ++j) out[j] = D::value(x_s[j]...);
+      };
+      with_indices<N>([&](auto... k) { each(walk(k, s)...); });
     }
     arena.rewind(mark);
   }
@@ -198,26 +198,15 @@ struct Elementwise {
       std::fill_n(out, x.rows == y.rows ? Shape{end - begin, x.cols}.size() : x.size(), T(0));
     for (int s = 0; s < walk.segments(); ++s) {
       const std::size_t at = walk.start(s);
-      const int n = walk.size(s);
-      const T *gs = g + at, *ys = f.y->value + first + at;
-      const auto each = [&](auto&& put) {
-        if constexpr (N == 1) {
-          const T* a = walk(0, s);
-          for (int j = 0; j < n; ++j) put(j, rule<D, i>(gs[j], ys[j], a[j]));
-        } else if constexpr (N == 2) {
-          const T *a = walk(0, s), *b = walk(1, s);
-          for (int j = 0; j < n; ++j) put(j, rule<D, i>(gs[j], ys[j], a[j], b[j]));
-        } else {
-          const T *a = walk(0, s), *b = walk(1, s), *c = walk(2, s);
-          for (int j = 0; j < n; ++j) put(j, rule<D, i>(gs[j], ys[j], a[j], b[j], c[j]));
-        }
+      const auto each = [to = same ? out + at : part, add = same && accumulate, n = walk.size(s), gs = g + at,
+                         ys = f.y->value + first + at](const auto*... x_s) {
+        if (add)
+          for (int j = 0; j < n; ++j) to[j] += static_cast<T>(rule<D, i>(gs[j], ys[j], x_s[j]...));
+        else
+          for (int j = 0; j < n; ++j) to[j] = static_cast<T>(rule<D, i>(gs[j], ys[j], x_s[j]...));
       };
-      T* o = same ? out + at : part;
-      if (same && accumulate)
-        each([o](int j, auto v) { o[j] += static_cast<T>(v); });
-      else
-        each([o](int j, auto v) { o[j] = static_cast<T>(v); });
-      if (!same) fold(part, n, at, y.cols, x, out);
+      with_indices<N>([&](auto... k) { each(walk(k, s)...); });
+      if (!same) fold(part, walk.size(s), at, y.cols, x, out);
     }
     f.arena->rewind(mark);
   }
@@ -236,30 +225,16 @@ struct Elementwise {
   }
 
   static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out, bool accumulate) {
-    if (i == 0) pullback_of<0>(f, begin, end, g, out, accumulate);
-    if constexpr (N > 1)
-      if (i == 1) pullback_of<1>(f, begin, end, g, out, accumulate);
-    if constexpr (N > 2)
-      if (i == 2) pullback_of<2>(f, begin, end, g, out, accumulate);
-  }
-
-  template <int i>
-  static Var<T> pullback_graph_of(const Var<T>& y, const std::array<Var<T>, 3>& x, const Var<T>& g) {
-    if constexpr (N == 1)
-      return rule<D, i>(g, y, x[0]);
-    else if constexpr (N == 2)
-      return rule<D, i>(g, y, x[0], x[1]);
-    else
-      return rule<D, i>(g, y, x[0], x[1], x[2]);
+    with_indices<N>(
+        [&](auto... k) { ((i == k ? pullback_of<k>(f, begin, end, g, out, accumulate) : void()), ...); });
   }
 
   static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g) {
-    Var<T> full = g;
-    if (i == 0) full = pullback_graph_of<0>(y, x, g);
-    if constexpr (N > 1)
-      if (i == 1) full = pullback_graph_of<1>(y, x, g);
-    if constexpr (N > 2)
-      if (i == 2) full = pullback_graph_of<2>(y, x, g);
+    Var<T> full;
+    with_indices<N>([&](auto... k) {
+      const auto of = [&](auto which) { full = rule<D, which>(g, y, x[k]...); };
+      ((i == k ? of(k) : void()), ...);
+    });
     const Shape shape = x[static_cast<std::size_t>(i)].shape();
     return full.shape() == shape ? full : sum_to(full, shape);
   }
@@ -271,14 +246,6 @@ struct Elementwise {
 };
 
 // ---- Rows ----
-
-// A definition D has
-//   value(x, rows, cols, y, scratch)   each row of y from the row of x; y has y_cols(cols) columns, scratch
-//   is
-//                                      as large as x
-//   rule(g, y, x, s)                   the cotangent of an entry of x, as of an elementwise op, s being the
-//   sum
-//                                      of g's row; g and y are repeated where they have one column
 
 template <class D, class T>
 struct Rowwise {
@@ -311,17 +278,6 @@ struct Rowwise {
 };
 
 // ---- Linear maps ----
-
-// A map M has
-//   apply(x_shape, x, index, factor, y_shape, y)   y += M x
-//   adjoint                                        the map M', for which <M x, g> = <x, M' g>
-//   own_rows(x_shape, y_shape)                     row r of M x depends on row r of x alone
-//   shared(x_shape)                                M x is defined row by row from the whole of x
-//   index_by_row                                   row r of M x has the entry r of the index
-
-/// Records M x; the index lives in the arena already.
-template <class M, class T>
-Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At at, T factor = 0);
 
 template <class M, class T>
 struct LinearMap {
@@ -372,6 +328,43 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
   return finish(record, where);
 }
 
+// noipa: what a list makes here must be there for all who only see the declaration.
+
+template <class D, class T>
+[[gnu::noipa]] Var<T> record_rowwise(Var<T> x, At where) {
+  using namespace detail;
+  const Shape from = x.shape();
+  expect(from.cols > 0, D::name, ": needs at least one column, got ", from, where);
+  Record<T>& record = *x.record();
+  const int i = x.index(), y_cols = D::y_cols(from.cols);
+  T* y;
+  append<T>(record, &Rowwise<D, T>::op, {&i, 1}, {from.rows, y_cols}, &y);
+  const T* in = at(record, i).value;
+  const auto mark = record.arena.mark();
+  const int rows = std::clamp(1024 / from.cols, 1, std::max(1, from.rows));  // at a time: they stay in cache
+  T* scratch = record.arena.template allocate<T>(Shape{rows, from.cols}.size());
+  for (int r = 0; r < from.rows; r += rows)
+    D::value(in + Shape{r, from.cols}.size(), std::min(rows, from.rows - r), from.cols,
+             y + Shape{r, y_cols}.size(), scratch);
+  record.arena.rewind(mark);
+  return finish(record, where);
+}
+
+template <class M, class T>
+[[gnu::noipa]] Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At where, T factor) {
+  using namespace detail;
+  Record<T>& record = *x.record();
+  const int i = x.index();
+  T* y;
+  Node<T>& node = append<T>(record, &LinearMap<M, T>::op, {&i, 1}, y_shape, &y);
+  node.index = index;
+  node.factor = factor;
+  node.per_row |= M::per_row;
+  std::fill_n(y, y_shape.size(), T(0));
+  M::apply(at(record, i).shape, at(record, i).value, index, factor, y_shape, y);
+  return finish(record, where);
+}
+
 namespace detail {
 
 /// Every way operands can broadcast to 3x4, and the edges: one row, one column, one number.
@@ -392,9 +385,45 @@ template <class D, class T>
 OpEntry<T> entry() {
   OpEntry<T> out{D::name, piecewise_constant<D>,        {std::begin(D::domain), std::end(D::domain)},
                  {},      broadcast_patterns(arity<D>), record_elementwise<D, T>};
-  const bool has[] = {has_rule<D, 0>, has_rule<D, 1>, has_rule<D, 2>};
-  for (int i = 0; i < arity<D>; ++i)
-    if (!has[i]) out.without_rule.push_back(i);
+  with_indices<arity<D>>(
+      [&](auto... i) { ((has_rule<D, i> ? void() : out.without_rule.push_back(i)), ...); });
+  return out;
+}
+
+template <class T, class... D>
+std::vector<OpEntry<T>> elementwise_entries(List<D...>) {
+  return {entry<D, T>()...};
+}
+
+/// An operation with a rule for each operand, which tests draw from [-2, 2].
+template <class T>
+OpEntry<T> listed(const char* name, std::vector<std::vector<Shape>> shapes,
+                  Var<T> (*apply)(std::span<const Operand<T>>)) {
+  const std::size_t operands = shapes.front().size();
+  return {name, false, std::vector<Domain>(operands), {}, std::move(shapes), apply};
+}
+
+template <class T, class... D>
+std::vector<OpEntry<T>> row_entries(List<D...>) {
+  return {listed<T>(D::name, {{{3, 4}}, {{1, 4}}, {{3, 1}}},
+                    [](std::span<const Operand<T>> x) { return record_rowwise<D>(x[0].var, x[0].at); })...};
+}
+
+/// Map M on its example k.
+template <class M, int k, class T>
+Var<T> run_example(std::span<const Operand<T>> x) {
+  return M::example(x[0].var, M::examples[k].y);
+}
+
+template <class T, class... M>
+std::vector<OpEntry<T>> map_entries(List<M...>) {
+  std::vector<OpEntry<T>> out;
+  const auto add = [&](auto map, auto... k) {
+    using Definition = decltype(map);
+    (out.push_back(listed<T>(Definition::name, {{Definition::examples[k].x}}, run_example<Definition, k, T>)),
+     ...);
+  };
+  (with_indices<std::size(M::examples)>([&](auto... k) { add(M(), k...); }), ...);
   return out;
 }
 

@@ -307,7 +307,8 @@ struct Meeting {
 template <class T>
 void pull_back_group(const Groups<T>& groups, const Frame<T>& f, const Meeting<T>& m, std::size_t group,
                      std::size_t w, T* to) {
-  const int begin = groups.offset[group], end = groups.offset[group + 1];
+  const int first = groups.offset.front();
+  const int begin = groups.offset[group] - first, end = groups.offset[group + 1] - first;
   const auto cols = static_cast<std::size_t>(f.y->shape.cols);
   if (begin == end) {
     if (!m.accumulate) std::fill_n(to, f.x[static_cast<std::size_t>(m.k)]->shape.size(), T(0));
@@ -315,7 +316,7 @@ void pull_back_group(const Groups<T>& groups, const Frame<T>& f, const Meeting<T
   }
   T* copy = groups.weighted;
   for (int r = begin; r < end; ++r, copy += cols) {
-    const T weight = (*groups.weights)(r, w), *row = m.g + static_cast<std::size_t>(r) * cols;
+    const T weight = (*groups.weights)(first + r, w), *row = m.g + static_cast<std::size_t>(r) * cols;
     for (std::size_t c = 0; c < cols; ++c) copy[c] = weight * row[c];
   }
   f.y->op->pullback(f, m.k, begin, end, groups.weighted, to, m.accumulate);
@@ -515,19 +516,20 @@ std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
 }
 
 template <class T>
-void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
+void grouped_grad_into(std::span<T> out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
                        const Array<T>& weights, At at) {
   check_targets("grouped_grad", y, xs, at);
   check_column("grouped_grad", y, xs, at);
-  const int n = y.rows(), G = static_cast<int>(offset.size()) - 1;
-  expect(shape(weights).rows == n, "grouped_grad: weights must have ", n, " rows, got ", shape(weights).rows,
-         at);
-  expect(G >= 0 && offset.front() == 0 && offset.back() == n && std::is_sorted(offset.begin(), offset.end()),
-         "grouped_grad: offset must rise from 0 to ", n, at);
+  const int n = y.rows(), G = static_cast<int>(offset.size()) - 1, first = G < 0 ? 0 : offset.front();
+  expect(G >= 0 && first >= 0 && offset.back() == first + n && std::is_sorted(offset.begin(), offset.end()),
+         "grouped_grad: offset must rise from ", first, " to ", first + n, at);
+  expect(first + n <= shape(weights).rows, "grouped_grad: weights must have ", first + n, " rows, got ",
+         shape(weights).rows, at);
   std::size_t d = 0;
   for (const auto& x : xs) d += x.shape().size();
   const Shape result{G * shape(weights).cols, static_cast<int>(d)};
-  expect(shape(out) == result, "grouped_grad: the result is ", result, ", not ", shape(out), at);
+  expect(out.size() == result.size(), "grouped_grad: the result is ", result, ", not ", out.size(),
+         " numbers", at);
 
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
@@ -542,7 +544,7 @@ void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, s
   for (int k = 0; k < G; ++k) longest = std::max(longest, offset[k + 1] - offset[k]);
   const Groups<T> groups{offset, &weights, d,
                          record.arena.template allocate<T>(Shape{longest, widest}.size()),
-                         out.size() * sizeof(T) > 4'000'000 ? out.data() : nullptr};
+                         out.size_bytes() > 4'000'000 ? out.data() : nullptr};
   backward(record, y.index(), &groups, at);
   for (std::size_t k = 0; k < xs.size(); ++k)
     for (std::size_t j = 0; j < static_cast<std::size_t>(result.rows); ++j)
@@ -553,11 +555,13 @@ void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, s
 template <class T>
 Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
                       const Array<T>& weights, At at) {
+  expect(!offset.empty() && offset.front() == 0, "grouped_grad: offset must rise from 0 to ", y.rows(), at);
+  expect(shape(weights).rows == y.rows(), "grouped_grad: weights must have ", y.rows(), " rows, got ",
+         shape(weights).rows, at);
   std::size_t d = 0;
   for (const auto& x : xs) d += x.shape().size();
-  const std::size_t stack = offset.empty() ? 0 : (offset.size() - 1) * weights.shape(1);
-  auto out = Array<T>::from_shape({stack, d});
-  grouped_grad_into(out, y, xs, offset, weights, at);
+  auto out = Array<T>::from_shape({(offset.size() - 1) * weights.shape(1), d});
+  grouped_grad_into(std::span<T>(out.data(), out.size()), y, xs, offset, weights, at);
   return out;
 }
 
@@ -590,7 +594,7 @@ Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   template std::vector<Var<T>> grad_graph(Var<T>, const std::vector<Var<T>>&, At);                          \
   template Array<T> grouped_grad(Var<T>, const std::vector<Var<T>>&, std::span<const int>, const Array<T>&, \
                                  At);                                                                       \
-  template void grouped_grad_into(Array<T>&, Var<T>, const std::vector<Var<T>>&, std::span<const int>,      \
+  template void grouped_grad_into(std::span<T>, Var<T>, const std::vector<Var<T>>&, std::span<const int>,   \
                                   const Array<T>&, At);                                                     \
   template Array<T> squared_row_norms(Var<T>, const std::vector<Var<T>>&, At);
 LOWVAR_INSTANTIATE(float)

@@ -234,9 +234,10 @@ template <class T>
 Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
                       const Array<T>& weights, At at = At::current());
 
-/// The same, written to `out`, which has the shape of the result.
+/// The same, written row after row to `out`. Here y may hold some of the rows that `weights` is for: offset
+/// counts from the first of all rows, and y's begin at offset.front().
 template <class T>
-void grouped_grad_into(Array<T>& out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
+void grouped_grad_into(std::span<T> out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
                        const Array<T>& weights, At at = At::current());
 
 /// |dy(r)/dx|^2 over all xs together for each row of y [n x 1], as [n x 1], from one backward pass and

@@ -63,7 +63,7 @@ const std::map<std::string, Peer>& peers() {
       {"log", [](X x, Shape, const Tensor&) { return x[0].log(); }},
       {"sqrt", [](X x, Shape, const Tensor&) { return x[0].sqrt(); }},
       {"square", [](X x, Shape, const Tensor&) { return x[0].square(); }},
-      {"one_minus_square", [](X x, Shape, const Tensor&) { return 1 - x[0].square(); }},
+      {"times_slope_of_tanh", [](X x, Shape, const Tensor&) { return x[0] * (1 - x[1].square()); }},
       {"tanh", [](X x, Shape, const Tensor&) { return x[0].tanh(); }},
       {"relu", [](X x, Shape, const Tensor&) { return x[0].relu(); }},
       {"log1p", [](X x, Shape, const Tensor&) { return x[0].log1p(); }},
