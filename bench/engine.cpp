@@ -52,10 +52,10 @@ Gradient hessian_product(const Problem& p) {
 
 /// Row r of `out` is psi_r times the gradient of log pi(a_r|s_r).
 void per_sample(const Problem& p, const std::vector<int>& offset, Array<float>& out) {
-  Tape<float> tape;
-  const auto theta = tape.parameters(p.theta);
-  const auto pi = policy_of(p.mlp, theta, tape.data(p.x));
-  grouped_grad_into(out, pi.log_prob(p.action), theta, offset, p.psi);
+  const auto log_prob = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
+    return policy_of(p.mlp, theta, tape.data(p.x, begin, end)).log_prob(p.actions(begin, end));
+  };
+  sharded_grouped_grad_into(values(out), log_prob, p.theta, offset, p.psi, shard);
 }
 
 // ---- Comparing ----

@@ -34,10 +34,12 @@ inline double now(Clock clock) {
 }
 
 /// At least seven rounds, and more until `seconds` have passed; each begins with another way. A sample is as
-/// many calls as take about half a millisecond.
+/// many calls as take about half a millisecond, after one that is not timed: what it finds in the caches is
+/// its own, as in a loop that trains, not what another way left there.
 inline std::vector<Timing> interleave(const std::vector<Way>& ways, double seconds, Clock clock) {
   const auto sample = [&](const Way& way, int calls) {
     if (way.before) way.before();
+    way.run();
     const double start = now(clock);
     for (int i = 0; i < calls; ++i) way.run();
     return (now(clock) - start) / calls;

@@ -26,7 +26,7 @@ class Rng {
   }
 
   /// The same stream for another trajectory and episode; cheaper than from the stream's name.
-  Rng of(std::uint32_t index, std::uint32_t episode = 0) const {
+  Rng of(std::uint32_t index, std::uint32_t episode) const {
     Rng out = *this;
     out.counter_ = {{0, 0, episode, index}};
     out.used_ = 4;

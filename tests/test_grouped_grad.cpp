@@ -291,11 +291,11 @@ TYPED_TEST(GroupedGrad, WritesIntoAnArrayThatHeldSomethingElse) {
     const Array<T> once = grouped_grad(y, parameters, std::span<const int>(offset), weights);
     const int d = shape(once).cols;
     Array<T> out = full<T>(6, 2 * d, std::numeric_limits<T>::quiet_NaN());
-    grouped_grad_into(out, y, twice, std::span<const int>(offset), weights);
+    grouped_grad_into(values(out), y, twice, std::span<const int>(offset), weights);
     for (int j = 0; j < 6; ++j)
       for (int i = 0; i < 2 * d; ++i) ASSERT_EQ(out(j, i), once(j, i % d)) << model.name;
     Array<T> wrong = zeros<T>(6, d);
-    EXPECT_THROW(grouped_grad_into(wrong, y, twice, std::span<const int>(offset), weights), Error);
+    EXPECT_THROW(grouped_grad_into(values(wrong), y, twice, std::span<const int>(offset), weights), Error);
   }
 }
 
@@ -375,6 +375,36 @@ TYPED_TEST(GroupedGrad, OfALargeResultAreThoseOfItsParts) {
     }
     for (std::size_t i = 0; i < whole.shape(1); ++i) ASSERT_EQ(whole(0, i), 0);
   }
+}
+
+TYPED_TEST(GroupedGrad, InShardsIsThatOfAllRowsAndTheSameForAnyNumberOfThreads) {
+  using T = TypeParam;
+  constexpr int n = 23;
+  const std::vector<int> offset{0, 0, 1, 2, 9, 9, 10, 17, 22, n, n};
+  for (const auto& model : models<T>()) {
+    std::vector<Array<T>> theta;
+    for (const Shape s : model.shapes) theta.push_back(random_array<T>(s.rows, s.cols, "theta"));
+    const auto samples = Samples<T>::random(n);
+    const auto weights = random_array<T>(n, 2, "weights");
+    const auto y = [&](Tape<T>& tape, const std::vector<Var<T>>& w, int begin, int end) {
+      return model.y(w, tape.data(samples.x, begin, end), samples.slice(begin, end));
+    };
+    Tape<T> tape;
+    const auto parameters = tape.parameters(theta);
+    const Array<T> whole =
+        grouped_grad(y(tape, parameters, 0, n), parameters, std::span<const int>(offset), weights);
+    Array<T> first;
+    for (const int threads : {1, 2, 3}) {
+      omp_set_num_threads(threads);
+      Array<T> parts = full<T>(shape(whole).rows, shape(whole).cols, std::numeric_limits<T>::quiet_NaN());
+      sharded_grouped_grad_into(values(parts), y, theta, std::span<const int>(offset), weights, 3);
+      if (threads == 1) first = parts;
+      ASSERT_EQ(parts, first) << model.name << ", " << threads << " threads";
+    }
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      ASSERT_NEAR(first.data()[i], whole.data()[i], 8 * this->tolerance) << model.name;
+  }
+  omp_set_num_threads(omp_get_num_procs());
 }
 
 // ---- Norms of the rows' gradients ----

@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "envs/vector_env.h"
@@ -37,8 +37,8 @@ inline constexpr bool any_action = requires {
 template <Environment E>
 class StepperOf final : public Stepper {
  public:
-  StepperOf(E env, int n, int T, std::uint64_t seed, std::string stream)
-      : environments_(std::move(env), n, T, seed, std::move(stream)), actions_(static_cast<std::size_t>(n)) {}
+  StepperOf(E env, int n, int T, std::uint64_t seed, std::string_view stream)
+      : environments_(std::move(env), n, T, seed, stream), actions_(static_cast<std::size_t>(n)) {}
 
   int size() const override { return environments_.size(); }
   void step(std::span<const int> choices, const Array<double>& vectors) override {
@@ -66,12 +66,12 @@ class StepperOf final : public Stepper {
 
 /// n copies with time limit T, whose randomness is that of streams `stream` of `seed`.
 using MakeStepper =
-    std::function<std::unique_ptr<Stepper>(int n, int T, std::uint64_t seed, std::string stream)>;
+    std::function<std::unique_ptr<Stepper>(int n, int T, std::uint64_t seed, std::string_view stream)>;
 
 template <Environment E>
 MakeStepper stepper_of(E env) {
-  return [env](int n, int T, std::uint64_t seed, std::string stream) -> std::unique_ptr<Stepper> {
-    return std::make_unique<StepperOf<E>>(env, n, T, seed, std::move(stream));
+  return [env](int n, int T, std::uint64_t seed, std::string_view stream) -> std::unique_ptr<Stepper> {
+    return std::make_unique<StepperOf<E>>(env, n, T, seed, stream);
   };
 }
 

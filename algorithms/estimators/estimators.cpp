@@ -580,7 +580,7 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
       for (int k = 0; k < e->weightings; ++k) slope(r, column + k) = part(r, k);
     column += e->weightings;
   }
-  const Array<double> all = grouped_grad(log_pi, parameters, offset, slope);  // [G*columns x d]
+  Array<double> all = grouped_grad(log_pi, parameters, offset, slope);  // [G*columns x d]
 
   std::vector<Array<double>> out;
   column = 0;
@@ -592,6 +592,10 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
       out.push_back(grouped_grad(each, parameters, steps ? offset : trajectories_of(batch, offset),
                                  full<double>(each.rows(), 1, 1.0)));
       column += e->weightings;
+      continue;
+    }
+    if (columns == 1 && !e->combine) {
+      out.push_back(std::move(all));
       continue;
     }
     out.push_back(zeros<double>(G, static_cast<int>(d)));
