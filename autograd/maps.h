@@ -38,9 +38,10 @@ struct Map {
   static constexpr bool per_row = false;
 };
 
-/// Records M x; compiled in ops.cpp for the list below. The index lives in the tape's arena (see `keep`).
+/// Records M x; compiled in ops.cpp for the list below, and `used` keeps it there for all others. The index
+/// lives in the tape's arena (see `keep`).
 template <class M, class T>
-Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At at, T factor = 0);
+[[gnu::used]] Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At at, T factor = 0);
 
 namespace detail {
 

@@ -435,9 +435,10 @@ Var<T> where(Var<T> mask, A&& a, B&& b, At at = At::current()) {
 //                                          the sum of g's row; g and y are repeated where they have one
 //                                          column
 
-/// Records Definition applied to the rows of x; compiled in ops.cpp for the list below.
+/// Records Definition applied to the rows of x; compiled in ops.cpp for the list below, and `used` keeps it
+/// there for all others.
 template <class Definition, class T>
-Var<T> record_rowwise(Var<T> x, At at);
+[[gnu::used]] Var<T> record_rowwise(Var<T> x, At at);
 
 /// The largest number of a row, or 0 where that is infinite or NaN: subtracting it would make a NaN.
 template <class T>

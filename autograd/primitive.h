@@ -1,8 +1,7 @@
 // How a definition becomes an Op: three families, each with its rule in one form that serves both lives.
 //   elementwise  a scalar rule, run by one row loop on numbers or recorded on Vars (ops.h);
 //   rows         the same, where the value is computed a row at a time (ops.h);
-//   linear map   the cotangent is the adjoint map applied to g, and the adjoint of the adjoint is the map
-//   (maps.h).
+//   linear map   the cotangent is the adjoint map applied to g, its adjoint is the map (maps.h).
 // A matrix product's cotangents are products again (ops.cpp).
 // Included by ops.cpp, and by whoever defines an operation of their own elsewhere.
 #pragma once
@@ -328,10 +327,8 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
   return finish(record, where);
 }
 
-// noipa: what a list makes here must be there for all who only see the declaration.
-
 template <class D, class T>
-[[gnu::noipa]] Var<T> record_rowwise(Var<T> x, At where) {
+Var<T> record_rowwise(Var<T> x, At where) {
   using namespace detail;
   const Shape from = x.shape();
   expect(from.cols > 0, D::name, ": needs at least one column, got ", from, where);
@@ -351,7 +348,7 @@ template <class D, class T>
 }
 
 template <class M, class T>
-[[gnu::noipa]] Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At where, T factor) {
+Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At where, T factor) {
   using namespace detail;
   Record<T>& record = *x.record();
   const int i = x.index();
