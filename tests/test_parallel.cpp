@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/parallel.h"
@@ -58,6 +60,23 @@ TEST(ParallelFor, RethrowsTheExceptionOfTheSmallestIndex) {
   int after = 0;
   parallel_for(1, [&](int) { ++after; });
   EXPECT_EQ(after, 1);
+}
+
+TEST(ParallelFor, WhoHasDoneTakesWhatOthersHaveLeft) {
+  const Threads team(2);
+  std::atomic<int> others = 0;
+  bool taken = false;
+  parallel_for(4, [&](int i) {
+    if (i > 0) {
+      ++others;
+      return;
+    }
+    // One thread begins with 0 and 1, and stays here until the other has done 2 and 3 and taken 1.
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (others < 3 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    taken = others == 3;
+  });
+  EXPECT_TRUE(taken);
 }
 
 /// The sum of shards of normal numbers, in float, where the order of the terms shows.
