@@ -1,7 +1,6 @@
 // The page you edit to add a linear map of an array's entries. A map M is
-//   - a struct with its name, its adjoint (the map M' with <M x, g> = <x, M' g>), what it does, and examples
-//   to
-//     test it on;
+//   - a struct with its name, its adjoint (the map M' with <M x, g> = <x, M' g>), what it does, and
+//     examples to test it on;
 //   - a function for people to call;
 //   - its name in the list at the bottom, which compiles it and puts it under the gradient tests.
 // The cotangent of M x is M' applied to g, and the adjoint of M' is M: there is no other rule.
@@ -44,6 +43,11 @@ template <class M, class T>
 [[gnu::used]] Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At at, T factor = 0);
 
 namespace detail {
+
+/// Whether an array of shape `from` repeats to `to`: each side is that of `to` or 1.
+constexpr bool broadcasts(Shape from, Shape to) {
+  return (from.rows == 1 || from.rows == to.rows) && (from.cols == 1 || from.cols == to.cols);
+}
 
 /// A copy that lives as long as the tape.
 const int* keep(Arena& arena, std::span<const int> index);
@@ -91,8 +95,7 @@ struct SumTo : Map {
 template <class T>
 Var<T> sum_to(Var<T> x, Shape shape, At at = At::current()) {
   const Shape from = x.shape();
-  expect((shape.rows == 1 || shape.rows == from.rows) && (shape.cols == 1 || shape.cols == from.cols),
-         "sum_to: cannot sum ", from, " to ", shape, at);
+  expect(detail::broadcasts(shape, from), "sum_to: cannot sum ", from, " to ", shape, at);
   return record_map<SumTo>(x, nullptr, shape, at);
 }
 
@@ -117,8 +120,7 @@ struct BroadcastTo : Map {
 template <class T>
 Var<T> broadcast_to(Var<T> x, Shape shape, At at = At::current()) {
   const Shape from = x.shape();
-  expect((from.rows == 1 || shape.rows == from.rows) && (from.cols == 1 || shape.cols == from.cols),
-         "broadcast_to: cannot repeat ", from, " to ", shape, at);
+  expect(detail::broadcasts(from, shape), "broadcast_to: cannot repeat ", from, " to ", shape, at);
   return record_map<BroadcastTo>(x, nullptr, shape, at);
 }
 

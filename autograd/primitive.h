@@ -318,7 +318,7 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
     if (shapes[i].cols != 1) y_shape.cols = shapes[i].cols;
   }
   for (const Shape& each : shapes)
-    if ((each.rows != 1 && each.rows != y_shape.rows) || (each.cols != 1 && each.cols != y_shape.cols))
+    if (!broadcasts(each, y_shape))
       throw Error(join(D::name, ": shapes ", operand_shapes<T>(record, nodes), " do not broadcast", where));
   T* y;
   Node<T>& node = append<T>(record, &Elementwise<D, T>::op, nodes, y_shape, &y);
