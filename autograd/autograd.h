@@ -6,13 +6,15 @@
 //   auto report      = gradcheck(loss, w);         // both against finite differences (gradcheck.h)
 //
 // A loss of several arrays takes and returns vectors: [](const std::vector<Var<T>>& p) { ... }.
-// Below this: Tape and Var (tape.h), the operations (ops.h), composites (functions.h).
+// Below this: Tape and Var (tape.h), gradients of single samples (grouped.h), the operations (ops.h, maps.h),
+// composites (functions.h).
 #pragma once
 
 #include <algorithm>
 #include <utility>
 
 #include "autograd/functions.h"
+#include "autograd/grouped.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "core/array.h"
@@ -88,13 +90,6 @@ Var<T> dot(const std::vector<Var<T>>& a, const std::vector<B>& b) {
   return out;
 }
 
-/// The gradient of y, or zeros where y does not depend on a parameter at all, to `out`.
-template <class T>
-void grad_or_zero_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs) {
-  if (y.node().needs_gradient) return grad_into(out, y, xs);
-  for (auto& each : out) each.fill(T(0));
-}
-
 template <class T>
 void check_direction(const char* what, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v) {
   expect(v.size() == x.size(), what, ": v needs an array for each of the ", x.size(), " of x, got ",
@@ -102,13 +97,6 @@ void check_direction(const char* what, const std::vector<Array<T>>& x, const std
   for (std::size_t i = 0; i < x.size(); ++i)
     expect(shape(v[i]) == shape(x[i]), what, ": v's array ", i, " is ", shape(v[i]), " where x's is ",
            shape(x[i]));
-}
-
-/// The derivative of y's gradient along v, to `out`.
-template <class T>
-void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& parameters,
-              const std::vector<Array<T>>& v) {
-  grad_or_zero_into(out, dot(grad_graph(y, parameters), v), parameters);
 }
 
 }  // namespace detail
@@ -152,11 +140,10 @@ void sharded_grouped_grad_into(std::span<T> out, F&& f, const std::vector<Array<
 /// The Hessian of f at x times v.
 template <class F, class T>
 std::vector<Array<T>> hvp(F&& f, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v) {
-  detail::check_direction("hvp", x, v);
   Tape<T> tape;
   const auto parameters = tape.parameters(x);
   auto out = detail::zero_value_and_grad(x).grad;
-  detail::hvp_into(out, f(parameters), parameters, v);
+  hvp_into(out, f(parameters), parameters, v);
   return out;
 }
 
@@ -164,11 +151,10 @@ std::vector<Array<T>> hvp(F&& f, const std::vector<Array<T>>& x, const std::vect
 template <class F, class T>
 std::vector<Array<T>> sharded_hvp(F&& f, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v,
                                   int rows, int shard = 256) {
-  detail::check_direction("sharded_hvp", x, v);
   const auto part = [&](int begin, int end, ValueAndGrad<T>& out) {
     Tape<T> tape;
     const auto parameters = tape.parameters(x);
-    detail::hvp_into(out.grad, f(tape, parameters, begin, end), parameters, v);
+    hvp_into(out.grad, f(tape, parameters, begin, end), parameters, v);
   };
   return detail::sum_over_shards(x, rows, shard, part).grad;
 }

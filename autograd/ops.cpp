@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/op_list.h"
 #include "autograd/primitive.h"
 #include "core/array.h"
 #include "core/blas.h"
@@ -81,29 +82,31 @@ Var<T> product(Product product, Var<T> a, Var<T> b, At at) {
                                   : matmul_nt(a, b, at);
 }
 
-/// out [m x n] (+)= a b'.
+/// out [m x n] (+)= a b'. Of a wide b, 64 numbers at a time are kept in registers; a narrow one is only fast
+/// where its width is known.
 template <class T>
 void outer(const T* __restrict a, int m, const T* __restrict b, int n, T* __restrict out, bool accumulate) {
-  const auto rows_of = [&](const auto width) {
-    int i = 0;
-    for (; !accumulate && i + 1 < m; i += 2)  // b is loaded once for two rows
+  const auto columns = [&](int from, const auto width, const auto stride) {
+    for (int i = 0; i < m; ++i)
       for (int j = 0; j < width; ++j) {
-        out[i * width + j] = a[i] * b[j];
-        out[(i + 1) * width + j] = a[i + 1] * b[j];
-      }
-    for (; i < m; ++i)
-      for (int j = 0; j < width; ++j) {
-        T& to = out[i * width + j];
-        to = accumulate ? std::fma(a[i], b[j], to) : a[i] * b[j];
+        T& to = out[i * stride + from + j];
+        to = accumulate ? std::fma(a[i], b[from + j], to) : a[i] * b[from + j];
       }
   };
-  switch (n) {  // narrow ones are only fast where the width is known
-    case 1: return rows_of(std::integral_constant<int, 1>());
-    case 2: return rows_of(std::integral_constant<int, 2>());
-    case 3: return rows_of(std::integral_constant<int, 3>());
-    case 4: return rows_of(std::integral_constant<int, 4>());
-    default: return rows_of(n);
+  switch (n) {
+    case 1:
+      return columns(0, std::integral_constant<int, 1>(), std::integral_constant<int, 1>());
+    case 2:
+      return columns(0, std::integral_constant<int, 2>(), std::integral_constant<int, 2>());
+    case 3:
+      return columns(0, std::integral_constant<int, 3>(), std::integral_constant<int, 3>());
+    case 4:
+      return columns(0, std::integral_constant<int, 4>(), std::integral_constant<int, 4>());
   }
+  constexpr std::integral_constant<int, 64> block;
+  int done = 0;
+  for (; done + block <= n; done += block) columns(done, block, n);
+  if (done < n) columns(done, n - done, n);
 }
 
 template <Product P, class T>
@@ -164,8 +167,11 @@ struct Linear {
   }
   static bool own_rows(const Frame<T>&, int i) { return i == 0; }
   static bool shared(const Frame<T>&, int i) { return i > 0; }
+  static Var<T> along(const std::array<Var<T>, 3>& x, const Var<T>& dW, const Var<T>& db) {
+    return linear(x[0], dW, db);
+  }
 
-  static constexpr Op<T> op{"linear", pullback, pullback_graph, own_rows, shared, 1};
+  static constexpr Op<T> op{"linear", pullback, pullback_graph, own_rows, shared, 1, along};
 };
 
 // ---- Linear systems ----
@@ -249,11 +255,11 @@ Var<T> record_matmul(Var<T> a, Var<T> b, At where) {
   const Operand<T> operands[] = {{a, where}, {b, where}};
   Record<T>& record = common_record<T>(M::name, operands);
   const std::array<int, 2> x{a.index(), b.index()};
-  const Shape sa = at(record, x[0]).shape, sb = at(record, x[1]).shape;
+  const Shape sa = record[x[0]].shape, sb = record[x[1]].shape;
   expect(product_fits(P, sa, sb), M::name, ": shapes ", sa, " and ", sb, " do not fit", where);
   T* y;
   append<T>(record, &M::op, x, product_shape(P, sa, sb), &y);
-  multiply(P, sa, at(record, x[0]).value, sb, at(record, x[1]).value, T(0), y);
+  multiply(P, sa, record[x[0]].value, sb, record[x[1]].value, T(0), y);
   return finish(record, where);
 }
 
@@ -278,7 +284,7 @@ Var<T> record_solve(Var<T> A, Var<T> B, At where) {
   T* y;
   append<T>(record, &S::op, x, b, &y);
   speak_of(S::name, where, [&] {
-    solve_into(transposed, a.rows, at(record, x[0]).value, b.cols, at(record, x[1]).value, y, record.arena);
+    solve_into(transposed, a.rows, record[x[0]].value, b.cols, record[x[1]].value, y, record.arena);
   });
   return finish(record, where);
 }
@@ -309,9 +315,9 @@ Var<T> linear(Var<T> x, Var<T> W, Var<T> b, At where) {
          " do not fit: W must be x's columns by outputs and b one row of outputs", where);
   T* y;
   append<T>(record, &Linear<T>::op, nodes, {xs.rows, ws.cols}, &y);
-  const T* bias = at(record, nodes[2]).value;
+  const T* bias = record[nodes[2]].value;
   for (int r = 0; r < xs.rows; ++r) std::copy_n(bias, ws.cols, y + Shape{r, ws.cols}.size());
-  multiply(Product::nn, xs, at(record, nodes[0]).value, ws, at(record, nodes[1]).value, T(1), y);
+  multiply(Product::nn, xs, record[nodes[0]].value, ws, record[nodes[1]].value, T(1), y);
   return finish(record, where);
 }
 
@@ -335,7 +341,7 @@ Var<T> log_det(Var<T> A, At where) {
   append<T>(record, &LogDet<T>::op, {&i, 1}, {1, 1}, &y);
   const auto mark = record.arena.mark();
   T* copy = record.arena.template allocate<T>(s.size());
-  std::copy_n(at(record, i).value, s.size(), copy);
+  std::copy_n(record[i].value, s.size(), copy);
   speak_of("log_det", where, [&] { *y = lowvar::log_det(s.rows, copy); });
   record.arena.rewind(mark);
   return finish(record, where);

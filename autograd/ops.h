@@ -524,19 +524,4 @@ using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, E
 
 using RowOps = List<LogSoftmax, LogSumExp>;
 
-/// An operation as the tests see it: how to call it, and on what.
-template <class T>
-struct OpEntry {
-  const char* name;
-  bool piecewise_constant;
-  std::vector<Domain> domain;              // of each operand
-  std::vector<int> without_rule;           // operands that no derivative is defined for
-  std::vector<std::vector<Shape>> shapes;  // of the operands: every broadcast pattern, every edge
-  Var<T> (*apply)(std::span<const Operand<T>>);
-};
-
-/// Every operation there is: of the lists here and in maps.h, and the matrices.
-template <class T>
-std::vector<OpEntry<T>> all_ops();
-
 }  // namespace lowvar

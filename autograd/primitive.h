@@ -20,8 +20,7 @@ namespace detail {
 template <class T>
 std::string operand_shapes(const Record<T>& record, std::span<const int> nodes) {
   std::string out;
-  for (const int i : nodes)
-    out += (out.empty() ? "" : ", ") + text(record.nodes[static_cast<std::size_t>(i)].shape);
+  for (const int i : nodes) out += (out.empty() ? "" : ", ") + text(record[i].shape);
   return out;
 }
 
@@ -32,7 +31,7 @@ Node<T>& append(Record<T>& record, const Op<T>* op, std::span<const int> operand
   node.op = op;
   node.shape = shape;
   for (std::size_t i = 0; i < operands.size(); ++i) {
-    const Node<T>& x = record.nodes[static_cast<std::size_t>(operands[i])];
+    const Node<T>& x = record[operands[i]];
     node.operand[i] = operands[i];
     node.needs_gradient |= x.needs_gradient;
     node.per_row |= x.per_row;
@@ -41,11 +40,6 @@ Node<T>& append(Record<T>& record, const Op<T>* op, std::span<const int> operand
   node.value = *value;
   record.nodes.push_back(node);
   return record.nodes.back();
-}
-
-template <class T>
-const Node<T>& at(const Record<T>& record, int i) {
-  return record.nodes[static_cast<std::size_t>(i)];
 }
 
 // ---- Elementwise ----
@@ -312,8 +306,8 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
   Shape y_shape{1, 1};
   for (int i = 0; i < N; ++i) nodes[i] = node_of(record, operands[i]);
   for (int i = 0; i < N; ++i) {
-    shapes[i] = at(record, nodes[i]).shape;
-    x[i] = at(record, nodes[i]).value;
+    shapes[i] = record[nodes[i]].shape;
+    x[i] = record[nodes[i]].value;
     if (shapes[i].rows != 1) y_shape.rows = shapes[i].rows;
     if (shapes[i].cols != 1) y_shape.cols = shapes[i].cols;
   }
@@ -336,7 +330,7 @@ Var<T> record_rowwise(Var<T> x, At where) {
   const int i = x.index(), y_cols = D::y_cols(from.cols);
   T* y;
   append<T>(record, &Rowwise<D, T>::op, {&i, 1}, {from.rows, y_cols}, &y);
-  const T* in = at(record, i).value;
+  const T* in = record[i].value;
   const auto mark = record.arena.mark();
   const int rows = std::clamp(1024 / from.cols, 1, std::max(1, from.rows));  // at a time: they stay in cache
   T* scratch = record.arena.template allocate<T>(Shape{rows, from.cols}.size());
@@ -358,71 +352,8 @@ Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At where, T factor)
   node.factor = factor;
   node.per_row |= M::per_row;
   std::fill_n(y, y_shape.size(), T(0));
-  M::apply(at(record, i).shape, at(record, i).value, index, factor, y_shape, y);
+  M::apply(record[i].shape, record[i].value, index, factor, y_shape, y);
   return finish(record, where);
 }
 
-namespace detail {
-
-/// Every way operands can broadcast to 3x4, and the edges: one row, one column, one number.
-inline std::vector<std::vector<Shape>> broadcast_patterns(int arity) {
-  const Shape full{3, 4}, one_row{1, 4}, column{3, 1}, number{1, 1};
-  if (arity == 1) return {{full}, {one_row}, {column}, {number}};
-  std::vector<std::vector<Shape>> out;
-  for (const Shape a : {full, one_row, column, number})
-    for (const Shape b : {full, one_row, column, number}) {
-      if (arity == 2) out.push_back({a, b});
-      if (arity == 3)
-        for (const Shape c : {full, one_row, column, number}) out.push_back({a, b, c});
-    }
-  return out;
-}
-
-template <class D, class T>
-OpEntry<T> entry() {
-  OpEntry<T> out{D::name, piecewise_constant<D>,        {std::begin(D::domain), std::end(D::domain)},
-                 {},      broadcast_patterns(arity<D>), record_elementwise<D, T>};
-  with_indices<arity<D>>(
-      [&](auto... i) { ((has_rule<D, i> ? void() : out.without_rule.push_back(i)), ...); });
-  return out;
-}
-
-template <class T, class... D>
-std::vector<OpEntry<T>> elementwise_entries(List<D...>) {
-  return {entry<D, T>()...};
-}
-
-/// An operation with a rule for each operand, which tests draw from [-2, 2].
-template <class T>
-OpEntry<T> listed(const char* name, std::vector<std::vector<Shape>> shapes,
-                  Var<T> (*apply)(std::span<const Operand<T>>)) {
-  const std::size_t operands = shapes.front().size();
-  return {name, false, std::vector<Domain>(operands), {}, std::move(shapes), apply};
-}
-
-template <class T, class... D>
-std::vector<OpEntry<T>> row_entries(List<D...>) {
-  return {listed<T>(D::name, {{{3, 4}}, {{1, 4}}, {{3, 1}}},
-                    [](std::span<const Operand<T>> x) { return record_rowwise<D>(x[0].var, x[0].at); })...};
-}
-
-/// Map M on its example k.
-template <class M, int k, class T>
-Var<T> run_example(std::span<const Operand<T>> x) {
-  return M::example(x[0].var, M::examples[k].y);
-}
-
-template <class T, class... M>
-std::vector<OpEntry<T>> map_entries(List<M...>) {
-  std::vector<OpEntry<T>> out;
-  const auto add = [&](auto map, auto... k) {
-    using Definition = decltype(map);
-    (out.push_back(listed<T>(Definition::name, {{Definition::examples[k].x}}, run_example<Definition, k, T>)),
-     ...);
-  };
-  (with_indices<std::size(M::examples)>([&](auto... k) { add(M(), k...); }), ...);
-  return out;
-}
-
-}  // namespace detail
 }  // namespace lowvar

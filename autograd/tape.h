@@ -15,40 +15,12 @@
 #include <span>
 #include <vector>
 
+#include "core/arena.h"
 #include "core/shape.h"
 
 namespace lowvar {
 
 using At = std::source_location;
-
-/// Bump allocator over chunks that survive `rewind`: a step that repeats allocates nothing new.
-class Arena {
- public:
-  struct Mark {
-    std::size_t chunk = 0, used = 0;
-  };
-
-  /// Uninitialised room for n values, aligned to 64 bytes.
-  template <class T>
-  T* allocate(std::size_t n) {
-    return static_cast<T*>(bytes(n * sizeof(T)));
-  }
-  Mark mark() const { return at_; }
-  void rewind(Mark mark) { at_ = mark; }
-
- private:
-  void* bytes(std::size_t n);
-
-  struct Free {
-    void operator()(std::byte* p) const;
-  };
-  struct Chunk {
-    std::unique_ptr<std::byte[], Free> data;
-    std::size_t size;
-  };
-  std::vector<Chunk> chunks_;
-  Mark at_;
-};
 
 template <class T>
 struct Op;
@@ -73,6 +45,8 @@ struct Record {
   Arena arena;
   std::uint32_t generation = 0;
   bool trap = false;
+
+  const Node<T>& operator[](int i) const { return nodes[static_cast<std::size_t>(i)]; }
 };
 
 template <class T>
@@ -224,28 +198,11 @@ Var<T> grad_graph(Var<T> y, Var<T> x, At at = At::current()) {
   return grad_graph(y, std::vector<Var<T>>{x}, at).front();
 }
 
-/// Gradients of groups of samples. y is [n x 1], one number a sample; `offset` [G+1] cuts the rows into G
-/// contiguous groups; `weights` is [n x K]. Row g*K + k of the result, [G*K x d], is
-///     sum of weights(r, k) * dy(r)/dx  over the rows r of group g,
-/// the xs flattened one after another (d numbers in all). All K weightings share one backward pass.
-/// Parameters may meet the samples through linear, matmul (A B, A B'), gather and broadcasting; anything else
-/// throws.
+/// The Hessian of a 1x1 y in the xs times v, which has an array of the shape of each x; written to `out`, as
+/// grad_into does.
 template <class T>
-Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
-                      const Array<T>& weights, At at = At::current());
-
-/// The same, written row after row to `out`. Here y may hold some of the rows that `weights` is for: offset
-/// counts from the first of all rows, and y's begin at offset.front().
-template <class T>
-void grouped_grad_into(std::span<T> out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
-                       const Array<T>& weights, At at = At::current());
-
-/// |dy(r)/dx|^2 over all xs together for each row of y [n x 1], as [n x 1], from one backward pass and
-/// without the gradients: that of a weight is the product of the norms of two rows. Each x must be a
-/// parameter that meets the rows once, for what it adds in two places has cross terms; else it throws, and
-/// grouped_grad with groups of one row is the way.
-template <class T>
-Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at = At::current());
+void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs,
+              const std::vector<Array<T>>& v, At at = At::current());
 
 // ---- What operations are made of (see primitive.h) ----
 
@@ -272,6 +229,9 @@ struct Op {
   bool (*shared)(const Frame<T>&, int i);
   /// The operand whose cotangent due to one row is the outer product of that row of operand 0 and of g.
   int outer = -1;
+  /// The derivative along v, recorded, of a result that is linear in operands 1 and 2; else null. With it a
+  /// Hessian product needs no gradient of theirs.
+  Var<T> (*along)(const std::array<Var<T>, 3>& x, const Var<T>& v1, const Var<T>& v2) = nullptr;
 };
 
 /// The tape of the first Var among the operands; throws unless there is one and all are of that tape.

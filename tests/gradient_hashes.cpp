@@ -90,10 +90,9 @@ struct Problem {
   std::vector<Array<T>> product(int begin, int end) const {
     Tape<T> tape;
     const auto p = tape.parameters(theta);
-    const auto g = grad_graph(kl_of(tape, p, begin, end), p);
-    Var<T> along = dot(g[0], direction[0]);
-    for (std::size_t i = 1; i < g.size(); ++i) along = along + dot(g[i], direction[i]);
-    return grad(along, p);
+    auto out = direction;
+    hvp_into(out, kl_of(tape, p, begin, end), p, direction);
+    return out;
   }
   std::vector<Array<T>> hessian_product() const { return product(0, rows); }
   std::vector<Array<T>> hessian_product_in_parts() const {

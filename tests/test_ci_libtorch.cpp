@@ -10,6 +10,7 @@
 #include <string>
 
 #include "autograd/autograd.h"
+#include "autograd/op_list.h"
 #include "nn/distributions.h"
 #include "nn/mlp.h"
 

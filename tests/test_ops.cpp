@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "autograd/gradcheck.h"
-#include "autograd/primitive.h"
+#include "autograd/op_list.h"
 
 namespace lowvar {
 namespace {

@@ -264,6 +264,43 @@ TEST(Tape, HessianVectorProductOfAnAffineLossIsZero) {
                Error);
 }
 
+/// Layers whose parameters hvp needs no gradient of, one of them twice; one that meets its bias as a result,
+/// one whose weights are penalised too, and one whose weights are its input.
+Var<double> layers(const std::vector<Var<double>>& p) {
+  const auto &W = p[0], &b = p[1], &V = p[2], &c = p[3];
+  const auto h = tanh(linear(tanh(linear(W, W, b)), W, b * b));
+  return sum(square(linear(h, V, c))) + sum(exp(V)) + sum(linear(exp(b), V, c)) * sum(c);
+}
+
+TEST(Tape, HessianVectorProductIsTheGradientOfTheRecordedGradientAlongIt) {
+  const std::vector<Array<double>> x{random_array(3, 3, "W"), random_array(1, 3, "b"),
+                                     random_array(3, 2, "V"), random_array(1, 2, "c")};
+  std::vector<Array<double>> v;
+  for (const auto& each : x) v.push_back(random_array(shape(each).rows, shape(each).cols, "direction"));
+  Tape<double> tape;
+  const auto p = tape.parameters(x);
+  const auto g = grad_graph(layers(p), p);
+  auto directional = dot(g[0], v[0]);
+  for (std::size_t i = 1; i < g.size(); ++i) directional = directional + dot(g[i], v[i]);
+  const auto expected = grad(directional, p), product = hvp(layers, x, v);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    for (std::size_t j = 0; j < x[i].size(); ++j)
+      EXPECT_NEAR(product[i].data()[j], expected[i].data()[j],
+                  1e-12 * std::max(1.0, std::abs(expected[i].data()[j])));
+  // Of some of the parameters only, one of them computed.
+  const std::vector<Var<double>> some{p[2], p[0] * 2};
+  const auto y = layers({some[1], p[1], some[0], p[3]});
+  const auto of_some = grad_graph(y, some);
+  const auto expected_some = grad(dot(of_some[0], v[2]) + dot(of_some[1], v[0]), some);
+  std::vector<Array<double>> out{zeros_like(x[2]), zeros_like(x[0])};
+  hvp_into(out, y, some, {v[2], v[0]});
+  for (std::size_t i = 0; i < some.size(); ++i)
+    for (std::size_t j = 0; j < out[i].size(); ++j)
+      EXPECT_NEAR(out[i].data()[j], expected_some[i].data()[j],
+                  1e-12 * std::max(1.0, std::abs(expected_some[i].data()[j])));
+  EXPECT_THROW(hvp_into(out, y, {p[0], p[0]}, {v[0], v[0]}), Error);
+}
+
 TEST(Tape, ShardedHessianVectorProductIsTheSum) {
   const std::vector<Array<double>> w{random_array(3, 2, "w"), random_array(1, 2, "b")};
   const std::vector<Array<double>> v{random_array(3, 2, "v"), random_array(1, 2, "vb")};

@@ -1,59 +1,34 @@
 #include "algorithms/train/natural.h"
 
-#include <algorithm>
 #include <numeric>
 
-#include "core/parallel.h"
+#include "autograd/autograd.h"
 
 namespace lowvar {
-namespace {
-
-constexpr int shard = 256;  // rows whose whole graph one thread evaluates
-
-template <class T>
-Array<T> slice(const Array<double>& x, int begin, int end) {
-  Array<T> out = zeros<T>(end - begin, shape(x).cols);
-  std::copy(x.data() + static_cast<std::size_t>(begin) * x.shape(1),
-            x.data() + static_cast<std::size_t>(end) * x.shape(1), out.data());
-  return out;
-}
-
-}  // namespace
-
 template <class T>
 std::vector<double> fisher_times(const Policy& policy, std::span<const Array<T>> theta,
                                  const Trajectories& batch, const std::vector<double>& v, double damping) {
+  const Array<T> seen(batch.observation);
   std::vector<Array<T>> along;
   std::size_t k = 0;
   for (const auto& x : theta) {
     along.push_back(zeros_like(x));
     for (T& each : values(along.back())) each = static_cast<T>(v[k++]);
   }
-  std::vector<double> out(v.size());
   const int n = batch.rows();
-  ordered_reduce(
-      (n + shard - 1) / shard,
-      [&](int i) {
-        const int begin = i * shard, end = std::min(n, begin + shard);
-        const Array<T> seen = batch.observation.size() ? slice<T>(batch.observation, begin, end) : Array<T>();
-        const auto state = batch.state.empty() ? std::span<const int>()
-                                               : std::span(batch.state)
-                                                     .subspan(static_cast<std::size_t>(begin),
-                                                              static_cast<std::size_t>(end - begin));
-        Tape<T> tape;
-        const auto x = tape.parameters(theta), fixed = tape.constants(theta);
-        const Var<T> observed = seen.size() ? tape.data(seen) : Var<T>();
-        const auto divergence = sum(kl(policy(fixed, state, observed), policy(x, state, observed)));
-        const auto g = grad_graph(divergence, x);
-        Var<T> directional = dot(g[0], along[0]);
-        for (std::size_t a = 1; a < g.size(); ++a) directional = directional + dot(g[a], along[a]);
-        return grad(directional, x);
-      },
-      [&](int, const std::vector<Array<T>>& part) {
-        std::size_t j = 0;
-        for (const auto& each : part)
-          for (const T d : each) out[j++] += static_cast<double>(d) / n;
-      });
+  const auto divergence = [&](Tape<T>& tape, const std::vector<Var<T>>& x, int begin, int end) {
+    const auto state = batch.state.empty() ? std::span<const int>()
+                                           : std::span(batch.state)
+                                                 .subspan(static_cast<std::size_t>(begin),
+                                                          static_cast<std::size_t>(end - begin));
+    const Var<T> observed = seen.size() ? tape.data(seen, begin, end) : Var<T>();
+    return sum(kl(policy(tape.constants(theta), state, observed), policy(x, state, observed)));
+  };
+  const auto product = sharded_hvp(divergence, std::vector<Array<T>>(theta.begin(), theta.end()), along, n);
+  std::vector<double> out;
+  out.reserve(v.size());
+  for (const auto& each : product)
+    for (const T Hv : each) out.push_back(static_cast<double>(Hv) / n);
   for (std::size_t j = 0; j < v.size(); ++j) out[j] += damping * v[j];
   return out;
 }
