@@ -97,9 +97,8 @@ class Walk {
  public:
   static constexpr int stretch = 1024;
 
-  Walk(Shape y, const std::array<Shape, N>& shapes, const std::array<const T*, N>& x, int begin, int end,
-       Arena& arena)
-      : cols_(y.cols), x_(x) {
+  Walk(Shape y, const std::array<Shape, N>& shapes, const std::array<const T*, N>& x, Arena& arena)
+      : cols_(y.cols), x_(x), total_(y.size()) {
     bool flat = true;
     for (int i = 0; i < N; ++i) {
       const bool down = shapes[i].rows == 1 && y.rows > 1, across = shapes[i].cols == 1 && y.cols > 1;
@@ -107,12 +106,9 @@ class Walk {
                  : down                                                       ? shared_row
                  : across                                                     ? column
                                                                               : own;
-      if (form_[i] == own) x_[i] += static_cast<std::size_t>(begin) * static_cast<std::size_t>(cols_);
-      if (form_[i] == column) x_[i] += begin;
       flat = flat && form_[i] != shared_row && form_[i] != column;
     }
-    total_ = static_cast<std::size_t>(end - begin) * static_cast<std::size_t>(cols_);
-    rows_ = flat ? 0 : std::clamp(stretch / std::max(1, cols_), 1, std::max(1, end - begin));
+    rows_ = flat ? 0 : std::clamp(stretch / std::max(1, cols_), 1, std::max(1, y.rows));
     length_ = flat ? static_cast<int>(std::min<std::size_t>(total_, stretch)) : rows_ * cols_;
     for (int i = 0; i < N; ++i) {
       if (form_[i] == own || (form_[i] == shared_row && rows_ == 1)) continue;
@@ -128,7 +124,7 @@ class Walk {
                         : static_cast<int>((total_ + static_cast<std::size_t>(length_) - 1) /
                                            static_cast<std::size_t>(length_));
   }
-  /// Where segment s begins, counted from row `begin`, and how long it is.
+  /// Where segment s begins, and how long it is.
   std::size_t start(int s) const { return static_cast<std::size_t>(s) * static_cast<std::size_t>(length_); }
   int size(int s) const {
     return static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(length_), total_ - start(s)));
@@ -159,6 +155,19 @@ class Walk {
   int length_;
 };
 
+/// out[j] (+)= f(x[j]...) for the entries j of segment s, out being where the segment begins.
+template <class T, int N>
+void map_segment(const Walk<T, N>& walk, int s, T* out, bool accumulate, auto&& f) {
+  const int n = walk.size(s);
+  const auto loop = [&](const auto*... x) {
+    if (accumulate)
+      for (int j = 0; j < n; ++j) out[j] += static_cast<T>(f(x[j]...));
+    else
+      for (int j = 0; j < n; ++j) out[j] = static_cast<T>(f(x[j]...));
+  };
+  with_indices<N>([&](auto... k) { loop(walk(k, s)...); });
+}
+
 template <class D, class T>
 struct Elementwise {
   static constexpr int N = arity<D>;
@@ -166,40 +175,32 @@ struct Elementwise {
   static void forward(Shape y_shape, const std::array<Shape, N>& shapes, const std::array<const T*, N>& x,
                       T* y, Arena& arena) {
     const auto mark = arena.mark();
-    const Walk<T, N> walk(y_shape, shapes, x, 0, y_shape.rows, arena);
-    for (int s = 0; s < walk.segments(); ++s) {
-      const auto each = [out = y + walk.start(s), n = walk.size(s)](const auto*... x_s) {
-        for (int j = 0; j < n; ++j) out[j] = D::value(x_s[j]...);
-      };
-      with_indices<N>([&](auto... k) { each(walk(k, s)...); });
-    }
+    const Walk<T, N> walk(y_shape, shapes, x, arena);
+    for (int s = 0; s < walk.segments(); ++s)
+      map_segment(walk, s, y + walk.start(s), false, [](auto... x_j) { return D::value(x_j...); });
     arena.rewind(mark);
   }
 
   template <int i>
   static void pullback_of(const Frame<T>& f, int begin, int end, const T* g, T* out, bool accumulate) {
-    const Shape y = f.y->shape, x = f.x[i]->shape;
     const auto mark = f.arena->mark();
-    std::array<Shape, N> shapes;
-    std::array<const T*, N> values;
-    for (int k = 0; k < N; ++k) shapes[k] = f.x[k]->shape, values[k] = f.x[k]->value;
-    const Walk<T, N> walk(y, shapes, values, begin, end, *f.arena);
-    const std::size_t first = static_cast<std::size_t>(begin) * static_cast<std::size_t>(y.cols);
-    const bool same = x == y;
-    T* part = same ? nullptr : f.arena->template allocate<T>(static_cast<std::size_t>(walk.length()));
-    if (!same && !accumulate)
-      std::fill_n(out, x.rows == y.rows ? Shape{end - begin, x.cols}.size() : x.size(), T(0));
+    const Shape y{end - begin, f.y->shape.cols};
+    std::array<Shape, N + 2> shapes{y, y};  // of g, the result and the operands, these rows of them
+    std::array<const T*, N + 2> values{g, f.y->value + Shape{begin, y.cols}.size()};
+    for (int k = 0; k < N; ++k) {
+      const bool own = own_rows(f, k);
+      shapes[k + 2] = {own ? y.rows : 1, f.x[k]->shape.cols};
+      values[k + 2] = f.x[k]->value + (own ? Shape{begin, f.x[k]->shape.cols}.size() : 0);
+    }
+    const Walk<T, N + 2> walk(y, shapes, values, *f.arena);
+    const Shape x = shapes[i + 2];
+    T* part = x == y ? nullptr : f.arena->template allocate<T>(static_cast<std::size_t>(walk.length()));
+    if (part && !accumulate) std::fill_n(out, x.size(), T(0));
     for (int s = 0; s < walk.segments(); ++s) {
       const std::size_t at = walk.start(s);
-      const auto each = [to = same ? out + at : part, add = same && accumulate, n = walk.size(s), gs = g + at,
-                         ys = f.y->value + first + at](const auto*... x_s) {
-        if (add)
-          for (int j = 0; j < n; ++j) to[j] += static_cast<T>(rule<D, i>(gs[j], ys[j], x_s[j]...));
-        else
-          for (int j = 0; j < n; ++j) to[j] = static_cast<T>(rule<D, i>(gs[j], ys[j], x_s[j]...));
-      };
-      with_indices<N>([&](auto... k) { each(walk(k, s)...); });
-      if (!same) fold(part, walk.size(s), at, y.cols, x, out);
+      map_segment(walk, s, part ? part : out + at, !part && accumulate,
+                  [](auto... gyx) { return rule<D, i>(gyx...); });
+      if (part) fold(part, walk.size(s), at, y.cols, x, out);
     }
     f.arena->rewind(mark);
   }
@@ -249,16 +250,9 @@ struct Rowwise {
     for (int r = 0; r < n; ++r) s[r] = sum(g + Shape{r, y_cols}.size(), y_cols);
     const Shape like_y{n, y_cols}, like_x{n, cols};
     const T *y = f.y->value + Shape{begin, y_cols}.size(), *x = f.x[0]->value + Shape{begin, cols}.size();
-    const Walk<T, 4> walk(like_x, {like_y, like_y, like_x, {n, 1}}, {g, y, x, s}, 0, n, *f.arena);
-    for (int i = 0; i < walk.segments(); ++i) {
-      T* o = out + walk.start(i);
-      const T *gs = walk(0, i), *ys = walk(1, i), *xs = walk(2, i), *ss = walk(3, i);
-      const int size = walk.size(i);
-      if (accumulate)
-        for (int j = 0; j < size; ++j) o[j] += D::rule(gs[j], ys[j], xs[j], ss[j]);
-      else
-        for (int j = 0; j < size; ++j) o[j] = D::rule(gs[j], ys[j], xs[j], ss[j]);
-    }
+    const Walk<T, 4> walk(like_x, {like_y, like_y, like_x, {n, 1}}, {g, y, x, s}, *f.arena);
+    for (int i = 0; i < walk.segments(); ++i)
+      map_segment(walk, i, out + walk.start(i), accumulate, [](auto... gyxs) { return D::rule(gyxs...); });
     f.arena->rewind(mark);
   }
   static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
