@@ -123,7 +123,13 @@ void sharded_grouped_grad_into(std::span<T> out, F&& f, const std::vector<Array<
                                std::span<const int> offset, const Array<T>& weights, int shard = 256) {
   expect(!offset.empty() && offset.front() == 0 && std::is_sorted(offset.begin(), offset.end()),
          "sharded_grouped_grad: offset must rise from 0");
-  const std::size_t groups = offset.size() - 1, row = groups ? out.size() / groups : 0;
+  expect(shape(weights).rows == offset.back(), "sharded_grouped_grad: weights must have ", offset.back(),
+         " rows, got ", shape(weights).rows);
+  std::size_t row = 0;  // numbers of a group
+  for (const auto& each : x) row += each.size() * weights.shape(1);
+  const std::size_t groups = offset.size() - 1;
+  expect(out.size() == groups * row, "sharded_grouped_grad: the result is ", groups * row, " numbers, not ",
+         out.size());
   std::vector<std::size_t> cut{0};  // the group that each shard begins with, and the end
   for (std::size_t g = 1; g <= groups; ++g)
     if (g == groups || offset[g] - offset[cut.back()] >= shard) cut.push_back(g);

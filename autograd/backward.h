@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "autograd/tape.h"
+#include "autograd/op.h"
 #include "core/error.h"
 
 namespace lowvar::detail {
@@ -84,7 +84,7 @@ void sweep(Record<T>& record, int last, auto&& pull) {
   for (int i = last; i >= 0; --i) {
     const T* g = record.adjoint[static_cast<std::size_t>(i)];
     const Node<T>& y = record[i];
-    if (g == nullptr || y.op == nullptr) continue;
+    if (g == nullptr || y.op == nullptr || !record.reached[static_cast<std::size_t>(i)]) continue;
     Frame<T> f{&y, {}, &record.arena};
     for (std::size_t k = 0; k < 3; ++k)
       if (y.operand[k] >= 0) f.x[k] = &record[y.operand[k]];

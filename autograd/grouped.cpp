@@ -51,9 +51,12 @@ void check_rows(const Frame<T>& f, int k, int n, At at) {
   const char* op = f.y->op->name;
   expect(f.y->shape.rows == n, op, ": mixes the rows of samples (", f.y->shape, " against ", n,
          " rows), which grouped gradients keep apart", at);
-  expect(!operand.per_row || f.y->op->own_rows(f, k), op, ": operand ", k,
-         " mixes the rows of samples, which grouped gradients keep apart", at);
-  expect(operand.per_row || f.y->op->shared(f, k), op, ": a parameter of shape ", operand.shape, " meets ", n,
+  const bool apart = f.y->op->apart && f.y->op->apart(f, k);
+  expect(!operand.per_row || apart, op, ": operand ", k,
+         " mixes the rows of samples, which grouped gradients keep apart; what is no data is made a Var by "
+         "Tape::constant",
+         at);
+  expect(operand.per_row || apart, op, ": a parameter of shape ", operand.shape, " meets ", n,
          " rows of samples as operand ", k,
          "; grouped gradients know linear, matmul, gather and broadcasting of one row", at);
 }
@@ -75,7 +78,8 @@ class GroupedPass {
               std::size_t d, At at)
       : record_(record), offset_(offset), weights_(weights), out_(out.data()), d_(d), at_(at) {
     int widest = 0, longest = 0;
-    for (const auto& node : record.nodes) widest = std::max(widest, node.shape.cols);
+    for (const auto& node : record.nodes)
+      if (node.per_row) widest = std::max(widest, node.shape.cols);
     for (std::size_t g = 0; g + 1 < offset.size(); ++g)
       longest = std::max(longest, offset[g + 1] - offset[g]);
     weighted_ = record.arena.template allocate<T>(Shape{longest, widest}.size());
@@ -256,6 +260,9 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
 template <class T>
 Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_column("squared_row_norms", y, xs, at);
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    for (std::size_t j = 0; j < k; ++j)
+      expect(xs[j].index() != xs[k].index(), "squared_row_norms: x ", k, " is x ", j, " again", at);
   Array<T> out = zeros<T>(y.rows(), 1);
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
@@ -268,11 +275,13 @@ Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at) {
     const auto [to, accumulate] = open(record, x, operand.shape.size());
     if (operand.per_row) {
       f.y->op->pullback(f, k, 0, y.rows(), g, to, accumulate);
+      if (record.trap) check_cotangent(f, k, to, at);
       return;
     }
     expect(f.y->per_row && !accumulate && to == marker, f.y->op->name,
            ": squared_row_norms needs each parameter to meet the rows itself, and once", at);
     add_squared_norms(f, k, g, out.data());
+    if (record.trap) check_finite(out.data(), shape(out), at, f.y->op->name, ": a squared norm is");
   });
   record.arena.rewind(mark);
   return out;

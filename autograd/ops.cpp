@@ -143,10 +143,9 @@ struct Matmul {
                      : product(r.product, other, g, At::current());
   }
 
-  static bool own_rows(const Frame<T>&, int i) { return P != Product::tn && i == 0; }
-  static bool shared(const Frame<T>&, int i) { return P != Product::tn && i == 1; }
+  static bool apart(const Frame<T>& f, int i) { return P != Product::tn && f.x[i]->per_row == (i == 0); }
 
-  static constexpr Op<T> op{name, pullback, pullback_graph, own_rows, shared, P == Product::tn ? -1 : 1};
+  static constexpr Op<T> op{name, pullback, pullback_graph, apart, P == Product::tn ? -1 : 1};
 };
 
 /// x W + b; the bias is prefilled and the product accumulates onto it.
@@ -165,13 +164,12 @@ struct Linear {
     if (i < 2) return Matmul<Product::nn, T>::pullback_graph(y, x, i, g);
     return sum_to(g, x[2].shape());
   }
-  static bool own_rows(const Frame<T>&, int i) { return i == 0; }
-  static bool shared(const Frame<T>&, int i) { return i > 0; }
+  static bool apart(const Frame<T>& f, int i) { return f.x[i]->per_row == (i == 0); }
   static Var<T> along(const std::array<Var<T>, 3>& x, const Var<T>& dW, const Var<T>& db) {
     return linear(x[0], dW, db);
   }
 
-  static constexpr Op<T> op{"linear", pullback, pullback_graph, own_rows, shared, 1, along};
+  static constexpr Op<T> op{"linear", pullback, pullback_graph, apart, 1, along};
 };
 
 // ---- Linear systems ----
@@ -211,10 +209,8 @@ struct Solve {
     if (i == 1) return dB;
     return transposed ? -matmul_nt(y, dB) : -matmul_nt(dB, y);
   }
-  static bool own_rows(const Frame<T>&, int) { return false; }
-  static bool shared(const Frame<T>&, int) { return false; }
 
-  static constexpr Op<T> op{name, pullback, pullback_graph, own_rows, shared};
+  static constexpr Op<T> op{name, pullback, pullback_graph};
 };
 
 /// An identity matrix in the arena.
@@ -243,10 +239,8 @@ struct LogDet {
     for (int i = 0; i < x[0].rows(); ++i) identity(i, i) = 1;
     return g * solve_transposed(x[0], Var<T>(x[0].record(), node_of(*x[0].record(), Operand<T>(identity))));
   }
-  static bool own_rows(const Frame<T>&, int) { return false; }
-  static bool shared(const Frame<T>&, int) { return false; }
 
-  static constexpr Op<T> op{"log_det", pullback, pullback_graph, own_rows, shared};
+  static constexpr Op<T> op{"log_det", pullback, pullback_graph};
 };
 
 template <Product P, class T>
@@ -257,8 +251,7 @@ Var<T> record_matmul(Var<T> a, Var<T> b, At where) {
   const std::array<int, 2> x{a.index(), b.index()};
   const Shape sa = record[x[0]].shape, sb = record[x[1]].shape;
   expect(product_fits(P, sa, sb), M::name, ": shapes ", sa, " and ", sb, " do not fit", where);
-  T* y;
-  append<T>(record, &M::op, x, product_shape(P, sa, sb), &y);
+  T* y = append<T>(record, &M::op, x, product_shape(P, sa, sb));
   multiply(P, sa, record[x[0]].value, sb, record[x[1]].value, T(0), y);
   return finish(record, where);
 }
@@ -281,8 +274,7 @@ Var<T> record_solve(Var<T> A, Var<T> B, At where) {
   const Shape a = A.shape(), b = B.shape();
   expect(a.rows == a.cols && a.rows == b.rows, S::name, ": A ", a, " must be square with as many rows as B ",
          b, where);
-  T* y;
-  append<T>(record, &S::op, x, b, &y);
+  T* y = append<T>(record, &S::op, x, b);
   speak_of(S::name, where, [&] {
     solve_into(transposed, a.rows, record[x[0]].value, b.cols, record[x[1]].value, y, record.arena);
   });
@@ -313,8 +305,7 @@ Var<T> linear(Var<T> x, Var<T> W, Var<T> b, At where) {
   const Shape xs = x.shape(), ws = W.shape(), bs = b.shape();
   expect(xs.cols == ws.rows && bs == Shape{1, ws.cols}, "linear: x ", xs, ", W ", ws, ", b ", bs,
          " do not fit: W must be x's columns by outputs and b one row of outputs", where);
-  T* y;
-  append<T>(record, &Linear<T>::op, nodes, {xs.rows, ws.cols}, &y);
+  T* y = append<T>(record, &Linear<T>::op, nodes, {xs.rows, ws.cols});
   const T* bias = record[nodes[2]].value;
   for (int r = 0; r < xs.rows; ++r) std::copy_n(bias, ws.cols, y + Shape{r, ws.cols}.size());
   multiply(Product::nn, xs, record[nodes[0]].value, ws, record[nodes[1]].value, T(1), y);
@@ -337,8 +328,7 @@ Var<T> log_det(Var<T> A, At where) {
   expect(s.rows == s.cols, "log_det: needs a square matrix, got ", s, where);
   Record<T>& record = *A.record();
   const int i = A.index();
-  T* y;
-  append<T>(record, &LogDet<T>::op, {&i, 1}, {1, 1}, &y);
+  T* y = append<T>(record, &LogDet<T>::op, {&i, 1}, {1, 1});
   const auto mark = record.arena.mark();
   T* copy = record.arena.template allocate<T>(s.size());
   std::copy_n(record[i].value, s.size(), copy);

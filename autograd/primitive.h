@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "autograd/op.h"
 #include "autograd/ops.h"
 
 namespace lowvar {
@@ -24,9 +25,10 @@ std::string operand_shapes(const Record<T>& record, std::span<const int> nodes) 
   return out;
 }
 
-/// Appends the node of `op` on these operands, with room for its value. References to nodes end here.
+/// Appends the node of `op` on these operands, and returns the room for its value. References to nodes end
+/// here.
 template <class T>
-Node<T>& append(Record<T>& record, const Op<T>* op, std::span<const int> operands, Shape shape, T** value) {
+T* append(Record<T>& record, const Op<T>* op, std::span<const int> operands, Shape shape) {
   Node<T> node;
   node.op = op;
   node.shape = shape;
@@ -36,10 +38,10 @@ Node<T>& append(Record<T>& record, const Op<T>* op, std::span<const int> operand
     node.needs_gradient |= x.needs_gradient;
     node.per_row |= x.per_row;
   }
-  *value = record.arena.template allocate<T>(shape.size());
-  node.value = *value;
+  T* value = record.arena.template allocate<T>(shape.size());
+  node.value = value;
   record.nodes.push_back(node);
-  return record.nodes.back();
+  return value;
 }
 
 // ---- Elementwise ----
@@ -188,7 +190,7 @@ struct Elementwise {
     std::array<Shape, N + 2> shapes{y, y};  // of g, the result and the operands, these rows of them
     std::array<const T*, N + 2> values{g, f.y->value + Shape{begin, y.cols}.size()};
     for (int k = 0; k < N; ++k) {
-      const bool own = own_rows(f, k);
+      const bool own = f.x[k]->shape.rows == f.y->shape.rows;
       shapes[k + 2] = {own ? y.rows : 1, f.x[k]->shape.cols};
       values[k + 2] = f.x[k]->value + (own ? Shape{begin, f.x[k]->shape.cols}.size() : 0);
     }
@@ -200,22 +202,14 @@ struct Elementwise {
       const std::size_t at = walk.start(s);
       map_segment(walk, s, part ? part : out + at, !part && accumulate,
                   [](auto... gyx) { return rule<D, i>(gyx...); });
-      if (part) fold(part, walk.size(s), at, y.cols, x, out);
+      if (part == nullptr) continue;
+      // The segment is whole rows, unless a number was repeated.
+      const Shape whole = x == Shape{1, 1} ? Shape{1, walk.size(s)} : Shape{walk.size(s) / y.cols, y.cols};
+      const bool column = x.cols == 1 && x.rows > 1;
+      SumTo::apply(whole, part, nullptr, T(0), column ? Shape{whole.rows, 1} : x,
+                   column ? out + at / static_cast<std::size_t>(y.cols) : out);
     }
     f.arena->rewind(mark);
-  }
-
-  /// Adds a segment of a full cotangent to that of a broadcast operand of shape x.
-  static void fold(const T* part, int n, std::size_t at, int cols, Shape x, T* out) {
-    if (x.cols == 1 && (x.rows == 1 || cols == 1)) {
-      out[0] += sum(part, n);
-    } else if (x.cols == 1) {  // a column: the segment is whole rows
-      T* to = out + at / static_cast<std::size_t>(cols);
-      for (int r = 0; r < n / cols; ++r) to[r] += sum(part + r * cols, cols);
-    } else {  // one row, shared
-      for (int r = 0; r < n / cols; ++r)
-        for (int j = 0; j < cols; ++j) out[j] += part[r * cols + j];
-    }
   }
 
   static void pullback(const Frame<T>& f, int i, int begin, int end, const T* g, T* out, bool accumulate) {
@@ -233,10 +227,11 @@ struct Elementwise {
     return full.shape() == shape ? full : sum_to(full, shape);
   }
 
-  static bool own_rows(const Frame<T>& f, int i) { return f.x[i]->shape.rows == f.y->shape.rows; }
-  static bool shared(const Frame<T>& f, int i) { return f.x[i]->shape.rows == 1; }
+  static bool apart(const Frame<T>& f, int i) {
+    return f.x[i]->shape.rows == (f.x[i]->per_row ? f.y->shape.rows : 1);
+  }
 
-  static constexpr Op<T> op{D::name, pullback, pullback_graph, own_rows, shared};
+  static constexpr Op<T> op{D::name, pullback, pullback_graph, apart};
 };
 
 // ---- Rows ----
@@ -258,10 +253,9 @@ struct Rowwise {
   static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
     return D::rule(g, y, x[0], sum_to(g, {g.rows(), 1}));
   }
-  static bool own_rows(const Frame<T>&, int) { return true; }
-  static bool shared(const Frame<T>&, int) { return false; }
+  static bool apart(const Frame<T>& f, int) { return f.x[0]->per_row; }
 
-  static constexpr Op<T> op{D::name, pullback, pullback_graph, own_rows, shared};
+  static constexpr Op<T> op{D::name, pullback, pullback_graph, apart};
 };
 
 // ---- Linear maps ----
@@ -279,10 +273,12 @@ struct LinearMap {
   static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
     return record_map<typename M::adjoint>(g, y.node().index, x[0].shape(), At::current(), y.node().factor);
   }
-  static bool own_rows(const Frame<T>& f, int) { return M::own_rows(f.x[0]->shape, f.y->shape); }
-  static bool shared(const Frame<T>& f, int) { return M::shared(f.x[0]->shape); }
+  static bool apart(const Frame<T>& f, int) {
+    const Shape x = f.x[0]->shape;
+    return f.x[0]->per_row ? M::own_rows(x, f.y->shape) : M::shared(x);
+  }
 
-  static constexpr Op<T> op{M::name, pullback, pullback_graph, own_rows, shared};
+  static constexpr Op<T> op{M::name, pullback, pullback_graph, apart};
 };
 
 }  // namespace detail
@@ -308,9 +304,8 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
   for (const Shape& each : shapes)
     if (!broadcasts(each, y_shape))
       throw Error(join(D::name, ": shapes ", operand_shapes<T>(record, nodes), " do not broadcast", where));
-  T* y;
-  Node<T>& node = append<T>(record, &Elementwise<D, T>::op, nodes, y_shape, &y);
-  if (piecewise_constant<D>) node.needs_gradient = false;
+  T* y = append<T>(record, &Elementwise<D, T>::op, nodes, y_shape);
+  if (piecewise_constant<D>) record.nodes.back().needs_gradient = false;
   Elementwise<D, T>::forward(y_shape, shapes, x, y, record.arena);
   return finish(record, where);
 }
@@ -322,8 +317,7 @@ Var<T> record_rowwise(Var<T> x, At where) {
   expect(from.cols > 0, D::name, ": needs at least one column, got ", from, where);
   Record<T>& record = *x.record();
   const int i = x.index(), y_cols = D::y_cols(from.cols);
-  T* y;
-  append<T>(record, &Rowwise<D, T>::op, {&i, 1}, {from.rows, y_cols}, &y);
+  T* y = append<T>(record, &Rowwise<D, T>::op, {&i, 1}, {from.rows, y_cols});
   const T* in = record[i].value;
   const auto mark = record.arena.mark();
   const int rows = std::clamp(1024 / from.cols, 1, std::max(1, from.rows));  // at a time: they stay in cache
@@ -340,8 +334,8 @@ Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At where, T factor)
   using namespace detail;
   Record<T>& record = *x.record();
   const int i = x.index();
-  T* y;
-  Node<T>& node = append<T>(record, &LinearMap<M, T>::op, {&i, 1}, y_shape, &y);
+  T* y = append<T>(record, &LinearMap<M, T>::op, {&i, 1}, y_shape);
+  Node<T>& node = record.nodes.back();
   node.index = index;
   node.factor = factor;
   node.per_row |= M::per_row;

@@ -135,6 +135,7 @@ int node_of(Record<T>& record, const Operand<T>& operand) {
   node.shape = operand.array ? shape(*operand.array) : Shape{1, 1};
   T* copy = record.arena.template allocate<T>(node.shape.size());
   if (operand.array) {
+    if (record.trap) detail::check_finite(operand.array->data(), node.shape, operand.at, "an operand is");
     std::copy_n(operand.array->data(), node.shape.size(), copy);
     node.per_row = node.shape.rows > 1;
   } else {
@@ -173,12 +174,25 @@ void check_scalar(const char* what, const Var<T>& y, At at) {
   expect(y.shape() == Shape{1, 1}, what, ": y must be a 1x1, got ", y.shape(), "; sum it first", at);
 }
 
+/// That `arrays`, one of which is called `name`, are of the shapes of xs.
+template <class T>
+void check_arrays(const char* what, const char* name, const std::vector<Array<T>>& arrays,
+                  const std::vector<Var<T>>& xs, At at) {
+  expect(arrays.size() == xs.size(), what, ": needs a ", name, " for each of the ", xs.size(), " xs, got ",
+         arrays.size(), at);
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    expect(shape(arrays[k]) == xs[k].shape(), what, ": the ", name, " of x ", k, " is ", shape(arrays[k]),
+           ", not ", xs[k].shape(), at);
+}
+
+/// As above, of results; and that none of them is an x itself, which the pass still reads.
 template <class T>
 void check_results(const char* what, const std::vector<Array<T>>& out, const std::vector<Var<T>>& xs, At at) {
-  expect(out.size() == xs.size(), what, ": ", out.size(), " results for ", xs.size(), " xs", at);
+  check_arrays(what, "result", out, xs, at);
   for (std::size_t k = 0; k < xs.size(); ++k)
-    expect(shape(out[k]) == xs[k].shape(), what, ": the result ", k, " is ", shape(out[k]), ", not ",
-           xs[k].shape(), at);
+    for (std::size_t j = 0; j < xs.size(); ++j)
+      expect(out[k].size() == 0 || out[k].data() != xs[j].node().value, what, ": the result of x ", k,
+             " would be written over x ", j, at);
 }
 
 /// A cotangent of a node, to begin a pass with.
@@ -225,7 +239,7 @@ std::vector<Var<T>> sweep_graph(Var<T> y, const std::vector<Var<T>>& xs, At at, 
   for (int i = y.index(); i >= 0; --i) {
     const Var<T> g = adjoint[static_cast<std::size_t>(i)];
     const Node<T> node = record[i];  // a copy: recording moves the nodes
-    if (g.record() == nullptr || node.op == nullptr) continue;
+    if (g.record() == nullptr || node.op == nullptr || !reached[static_cast<std::size_t>(i)]) continue;
     std::array<Var<T>, 3> operands;
     for (std::size_t k = 0; k < 3; ++k)
       if (node.operand[k] >= 0) operands[k] = Var<T>(&record, node.operand[k]);
@@ -259,7 +273,6 @@ void grad_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& 
 
 template <class T>
 std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
-  check_targets("grad", y, xs, at);
   std::vector<Array<T>> out;
   out.reserve(xs.size());
   for (const auto& x : xs)
@@ -294,7 +307,7 @@ void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& x
   check_targets("hvp", y, xs, at);
   check_scalar("hvp", y, at);
   check_results("hvp", out, xs, at);
-  check_results("hvp, v", v, xs, at);
+  check_arrays("hvp", "v", v, xs, at);
   Record<T>& record = *y.record();
   const auto number_of = [&](int i) {  // of node i among xs; as many as there are if it is none
     return static_cast<std::size_t>(
@@ -302,6 +315,8 @@ void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& x
   };
   for (std::size_t k = 0; k < xs.size(); ++k)
     expect(number_of(xs[k].index()) == k, "hvp: x ", k, " is x ", number_of(xs[k].index()), " again", at);
+  const auto mark = record.arena.mark();
+  const std::size_t nodes = record.nodes.size();
   std::vector<Var<T>> along;
   for (const auto& each : v) along.push_back(constant<T>(record, {each, at}));
   std::vector<std::pair<Var<T>, Var<T>>> inner;
@@ -311,7 +326,11 @@ void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& x
         const std::size_t k1 = number_of(node.operand[1]), k2 = number_of(node.operand[2]);
         if (k1 == xs.size() || k2 == xs.size()) return false;
         if (record[node.operand[1]].op || record[node.operand[2]].op) return false;  // its gradient goes on
-        inner.push_back({g, node.op->along(operands, along[k1], along[k2])});
+        try {
+          inner.push_back({g, node.op->along(operands, along[k1], along[k2])});
+        } catch (const NumericalFault& e) {
+          throw NumericalFault(join(node.op->name, ": in the derivative along v, ", e.what(), at));
+        }
         return true;
       });
   for (std::size_t k = 0; k < xs.size(); ++k) {
@@ -322,6 +341,8 @@ void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& x
   for (const auto& [a, b] : inner)
     seeds.insert(seeds.end(), {{a.index(), b.node().value}, {b.index(), a.node().value}});
   pull_back<T>(out, record, static_cast<int>(record.nodes.size()) - 1, seeds, xs, at);
+  record.nodes.resize(nodes);
+  record.arena.rewind(mark);
 }
 
 #define LOWVAR_INSTANTIATE(T)                                                              \

@@ -99,8 +99,9 @@ class Var {
   std::uint32_t generation_ = 0;
 };
 
-/// What an operation takes: a Var, or an Array or number, which are copied and carry no gradient. Remembers
-/// the line.
+/// What an operation takes: a Var, or an Array or number, which are copied and carry no gradient. An Array of
+/// more than one row counts as data, a row a sample; one that does not belong to the samples is made a Var by
+/// Tape::constant. Remembers the line.
 template <class T>
 struct Operand {
   Var<T> var;
@@ -161,9 +162,13 @@ class Tape {
   Var<T> constant(const Array<T>& x, At at = At::current()) { return leaf(x, false, false, at); }
   std::vector<Var<T>> constants(std::span<const Array<T>> xs, At at = At::current());
 
+  // What is borrowed must not be a temporary.
   Var<T> parameter(Array<T>&&, At = At::current()) = delete;
+  std::vector<Var<T>> parameters(std::vector<Array<T>>&&, At = At::current()) = delete;
   Var<T> data(Array<T>&&, At = At::current()) = delete;
+  Var<T> data(Array<T>&&, int, int, At = At::current()) = delete;
   Var<T> constant(Array<T>&&, At = At::current()) = delete;
+  std::vector<Var<T>> constants(std::vector<Array<T>>&&, At = At::current()) = delete;
 
  private:
   Var<T> leaf(const Array<T>& x, bool parameter, bool per_row, At at) {
@@ -186,7 +191,8 @@ template <class T>
 Array<T> grad(Var<T> y, Var<T> x, At at = At::current()) {
   return grad(y, std::vector<Var<T>>{x}, at).front();
 }
-/// The same, written to `out`, which has an array of the shape of each x: a step at rest allocates nothing.
+/// The same, written to `out`, which has an array of the shape of each x, none of them that x's own: a step
+/// at rest allocates nothing.
 template <class T>
 void grad_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs, At at = At::current());
 
@@ -198,52 +204,10 @@ Var<T> grad_graph(Var<T> y, Var<T> x, At at = At::current()) {
   return grad_graph(y, std::vector<Var<T>>{x}, at).front();
 }
 
-/// The Hessian of a 1x1 y in the xs times v, which has an array of the shape of each x; written to `out`, as
-/// grad_into does.
+/// The Hessian of a 1x1 y in the xs, each there once, times v, which has an array of the shape of each x;
+/// written to `out`, as grad_into does. Leaves nothing on the tape.
 template <class T>
 void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs,
               const std::vector<Array<T>>& v, At at = At::current());
-
-// ---- What operations are made of (see primitive.h) ----
-
-/// What a derivative rule sees: the result and the operands it was computed from.
-template <class T>
-struct Frame {
-  const Node<T>* y;
-  std::array<const Node<T>*, 3> x;
-  Arena* arena;
-};
-
-template <class T>
-struct Op {
-  const char* name;
-  /// Writes the cotangent of operand i due to rows [begin, end) of the result to `out`, or adds it. g points
-  /// at row `begin`. out points at row `begin` too where the operand has a row for each row of the result,
-  /// and at its first row elsewhere.
-  void (*pullback)(const Frame<T>&, int i, int begin, int end, const T* g, T* out, bool accumulate);
-  /// The cotangent of operand i, of its shape, recorded.
-  Var<T> (*pullback_graph)(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g);
-  /// Row r of the result depends on row r of operand i alone.
-  bool (*own_rows)(const Frame<T>&, int i);
-  /// Every row of the result may depend on all of operand i, and pullback may be asked for some rows only.
-  bool (*shared)(const Frame<T>&, int i);
-  /// The operand whose cotangent due to one row is the outer product of that row of operand 0 and of g.
-  int outer = -1;
-  /// The derivative along v, recorded, of a result that is linear in operands 1 and 2; else null. With it a
-  /// Hessian product needs no gradient of theirs.
-  Var<T> (*along)(const std::array<Var<T>, 3>& x, const Var<T>& v1, const Var<T>& v2) = nullptr;
-};
-
-/// The tape of the first Var among the operands; throws unless there is one and all are of that tape.
-template <class T>
-Record<T>& common_record(const char* op, std::span<const Operand<T>> operands);
-
-/// The node of an operand; numbers and arrays become constants of the record.
-template <class T>
-int node_of(Record<T>& record, const Operand<T>& operand);
-
-/// The last node of the record, its value written: what a recorded operation returns. Here the trap looks.
-template <class T>
-Var<T> finish(Record<T>& record, At at);
 
 }  // namespace lowvar

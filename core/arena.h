@@ -11,27 +11,27 @@ namespace lowvar {
 class Arena {
  public:
   struct Mark {
-    std::size_t chunk = 0, used = 0;
+    std::size_t chunk = 0, used = 0;  // in lines of 64 bytes
   };
 
   /// Uninitialised room for n values, aligned to 64 bytes.
   template <class T>
   T* allocate(std::size_t n) {
-    return static_cast<T*>(bytes(n * sizeof(T)));
+    return reinterpret_cast<T*>(lines((n * sizeof(T) + sizeof(Line) - 1) / sizeof(Line)));
   }
   Mark mark() const { return at_; }
   void rewind(Mark mark) { at_ = mark; }
 
  private:
-  void* bytes(std::size_t n);
-
-  struct Free {
-    void operator()(std::byte* p) const;
+  struct alignas(64) Line {
+    std::byte bytes[64];
   };
   struct Chunk {
-    std::unique_ptr<std::byte[], Free> data;
-    std::size_t size;
+    std::unique_ptr<Line[]> data;
+    std::size_t size;  // in lines
   };
+  Line* lines(std::size_t n);
+
   std::vector<Chunk> chunks_;
   Mark at_;
 };

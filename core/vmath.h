@@ -1,8 +1,7 @@
 // exp, log, tanh, sine and cosine as branch-free polynomials that the compiler vectorises: an element gets
 // the same bits in a vector lane, in a loop's tail and alone, because every fused multiply-add is written and
-// no other is allowed
-// (-ffp-contract=off). Errors stay below 3 ulp; NaN in, NaN out; results below the smallest normal number are
-// zero.
+// no other is allowed (-ffp-contract=off). Errors stay below 3 ulp; NaN in, NaN out; results below the smallest
+// normal number are zero.
 #pragma once
 
 #include <bit>

@@ -548,6 +548,38 @@ TEST_F(Refused, OffsetsAndWeightsThatDoNotFit) {
     EXPECT_NE(refusal(y, offset).find("offset must rise from 0 to 4"), std::string::npos);
 }
 
+TEST_F(Refused, SquaredNormsOfOneParameterTwice) {
+  const Array<double> w = random_array<double>(1, 2, "w"), seen = random_array<double>(4, 2, "seen");
+  Tape<double> tape;
+  const auto x = tape.parameter(w);
+  EXPECT_THROW(squared_row_norms(sum_rows(tape.data(seen) * x), {x, x}), Error);
+}
+
+// For the widest of all nodes it would be 1.6 TB.
+TEST(GroupedGrad, ScratchIsAsWideAsTheSamplesOnly) {
+  const Array<double> w = random_array<double>(1, 2, "w"), wide = zeros<double>(1, 2'000'000);
+  const Array<double> seen = random_array<double>(100'000, 2, "seen"), ones = full<double>(100'000, 1, 1.0);
+  Tape<double> tape;
+  const auto x = tape.parameter(w);
+  tape.parameter(wide);
+  const std::vector<int> offset{0, 100'000};
+  EXPECT_NO_THROW(grouped_grad(sum_rows(tape.data(seen) * x), {x}, std::span<const int>(offset), ones));
+}
+
+TEST(GroupedGrad, ShardedRefusesWhatDoesNotFit) {
+  const std::vector<Array<double>> theta{random_array<double>(1, 2, "w")};
+  const Array<double> seen = random_array<double>(5, 2, "seen");
+  const auto f = [&](Tape<double>& tape, const std::vector<Var<double>>& x, int begin, int end) {
+    return sum_rows(tape.data(seen, begin, end) * x[0]);
+  };
+  const std::vector<int> offset{0, 2, 3, 5};
+  std::vector<double> out(6), longer(7);
+  const std::span<const int> cuts(offset);
+  EXPECT_NO_THROW(sharded_grouped_grad_into(std::span(out), f, theta, cuts, full<double>(5, 1, 1.0)));
+  EXPECT_THROW(sharded_grouped_grad_into(std::span(longer), f, theta, cuts, full<double>(5, 1, 1.0)), Error);
+  EXPECT_THROW(sharded_grouped_grad_into(std::span(out), f, theta, cuts, full<double>(7, 1, 1.0)), Error);
+}
+
 TEST_F(Refused, GradientsForSamples) {
   Tape<double> tape;
   const auto w = tape.parameter(W_), x = tape.data(x_);

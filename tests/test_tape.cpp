@@ -576,8 +576,83 @@ TEST(Tape, GradIntoWritesTheGradientAndRefusesOtherShapes) {
   grad_into(out, y, {x, z, x, unused});
   EXPECT_EQ(out, g);
   EXPECT_EQ(out[3], zeros_like(b));
-  expect_mentions(refusal([&] { grad_into(out, y, {z, x, x, unused}); }), "the result 0 is 2x3, not 1x3");
-  expect_mentions(refusal([&] { grad_into(out, y, {x}); }), "4 results for 1 xs");
+  expect_mentions(refusal([&] {
+                    grad_into(out, y, {z, x, x, unused});
+                  }),
+                  "the result of x 0 is 2x3, not 1x3");
+  expect_mentions(refusal([&] { grad_into(out, y, {x}); }), "needs a result for each of the 1 xs, got 4");
+}
+
+TEST(Tape, ResultsAreNotWrittenOverWhatTheyAreTakenAt) {
+  std::vector<Array<double>> a{random_array(2, 3, "a"), random_array(2, 3, "b")}, v = a;
+  Tape<double> tape;
+  const auto p = tape.parameters(a);
+  const auto y = sum(square(p[0] * p[1]));
+  expect_mentions(refusal([&] { grad_into(a, y, p); }), "the result of x 0 would be written over x 0");
+  EXPECT_THROW(hvp_into(a, y, p, v), Error);
+  const auto expected = hvp([](const std::vector<Var<double>>& q) { return sum(square(q[0] * q[1])); }, a, v);
+  hvp_into(v, y, p, v);  // over the direction it may
+  EXPECT_EQ(v, expected);
+}
+
+TEST(Tape, WhatIsBorrowedIsNoTemporary) {
+  using T = Tape<double>;
+  using A = Array<double>;
+  using As = std::vector<A>;
+  static_assert(requires(T t, const A a, const As as) {
+    t.parameter(a), t.data(a), t.data(a, 0, 1), t.constant(a), t.parameters(as), t.constants(as);
+  });
+  static_assert(![]<class X>(X*) {
+    return requires(T t) { t.parameter(X()); };
+  }(static_cast<A*>(nullptr)));
+  static_assert(![]<class X>(X*) {
+    return requires(T t) { t.data(X()); };
+  }(static_cast<A*>(nullptr)));
+  static_assert(![]<class X>(X*) {
+    return requires(T t) { t.data(X(), 0, 1); };
+  }(static_cast<A*>(nullptr)));
+  static_assert(![]<class X>(X*) {
+    return requires(T t) { t.constant(X()); };
+  }(static_cast<A*>(nullptr)));
+  static_assert(![]<class X>(X*) {
+    return requires(T t) { t.parameters(X()); };
+  }(static_cast<As*>(nullptr)));
+  static_assert(![]<class X>(X*) {
+    return requires(T t) { t.constants(X()); };
+  }(static_cast<As*>(nullptr)));
+}
+
+TEST(Tape, ComparisonHasAGradientOfZero) {
+  const auto a = full<double>(1, 1, 2.0), d = random_array(3, 1, "d");
+  Tape<double> tape;
+  const auto x = tape.parameter(a), y = greater(x, 0);
+  EXPECT_EQ(grad(y, x), zeros_like(a));
+  EXPECT_EQ(grad_graph(y, x).value(), zeros_like(a));
+  std::vector<Array<double>> out{full<double>(1, 1, 7.0)};
+  hvp_into(out, y, {x}, {a});
+  EXPECT_EQ(out[0], zeros_like(a));
+  const auto rows = greater(tape.data(d), x);
+  const std::vector<int> offset{0, 1, 3};
+  EXPECT_EQ(grouped_grad(rows, {x}, std::span<const int>(offset), full<double>(3, 1, 1.0)),
+            zeros<double>(2, 1));
+  EXPECT_EQ(squared_row_norms(rows, {x}), zeros<double>(3, 1));
+}
+
+TEST(Tape, HessianProductsLeaveNothingOnTheTape) {
+  const std::vector<Array<double>> x{random_array(3, 3, "W"), random_array(1, 3, "b")};
+  const auto observed = random_array(5, 3, "x"), nobody = zeros<double>(0, 3);
+  Tape<double> tape;
+  const auto p = tape.parameters(x);
+  const auto y = sum(square(tanh(linear(tape.data(observed), p[0], p[1]))));
+  std::vector<Array<double>> once{zeros_like(x[0]), zeros_like(x[1])}, twice = once;
+  hvp_into(once, y, p, x);
+  hvp_into(twice, y, p, x);
+  EXPECT_EQ(once, twice);
+  EXPECT_EQ(square(y).index(), y.index() + 1);
+  hvp_into(twice, sum(square(linear(tape.data(nobody), p[0], p[1]))), p, x);
+  EXPECT_EQ(twice[0], zeros_like(x[0]));
+  expect_mentions(refusal([&] { hvp_into(twice, y, p, {x[0]}); }), "needs a v for each of the 2 xs, got 1");
+  expect_mentions(refusal([&] { hvp_into(twice, y, p, {x[1], x[1]}); }), "the v of x 0 is 1x3, not 3x3");
 }
 
 // ---- The trap ----
@@ -602,6 +677,7 @@ TEST(Trap, NamesTheOpThatMadeTheFirstNaNOrInfinity) {
   expect_mentions(fault([&] { matmul_nt(x * 1e200, x * 1e200); }), "matmul_nt: the result is inf");
   expect_mentions(fault([&] { tape.data(bad); }), "data of the tape is nan at row 0, column 1");
   expect_mentions(fault([&] { tape.parameter(bad); }), "a parameter of the tape is nan");
+  expect_mentions(fault([&] { x* bad; }), "an operand is nan at row 0, column 1");
   EXPECT_EQ(fault([&] { sum(exp(x)); }), "no fault");
 }
 
@@ -620,6 +696,14 @@ TEST(Trap, NamesTheOpWhoseRuleMadeIt) {
                                  full<double>(1, 1, 1.0));
                   }),
                   "sqrt: backward");
+  expect_mentions(fault([&] { squared_row_norms(sum_rows(sqrt(x * d)), {x}); }), "sqrt: backward");
+  const auto W = full<double>(3, 1, 1e200), b = zeros<double>(1, 1);
+  const auto weight = tape.parameter(W), bias = tape.parameter(b);
+  std::vector<Array<double>> out{W, b};
+  expect_mentions(fault([&] {
+                    hvp_into(out, sum(linear(d, weight, bias)), {weight, bias}, {W * 1e108, b});
+                  }),
+                  "linear: in the derivative along v, linear: the result is inf");
 }
 
 TEST(Trap, IsOffUnlessAskedFor) {

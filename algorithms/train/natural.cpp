@@ -1,10 +1,12 @@
 #include "algorithms/train/natural.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "autograd/autograd.h"
 
 namespace lowvar {
+
 template <class T>
 std::vector<double> fisher_times(const Policy& policy, std::span<const Array<T>> theta,
                                  const Trajectories& batch, const std::vector<double>& v, double damping) {
@@ -28,7 +30,7 @@ std::vector<double> fisher_times(const Policy& policy, std::span<const Array<T>>
   std::vector<double> out;
   out.reserve(v.size());
   for (const auto& each : product)
-    for (const T Hv : each) out.push_back(static_cast<double>(Hv) / n);
+    for (const T Hv : each) out.push_back(static_cast<double>(Hv) / std::max(n, 1));
   for (std::size_t j = 0; j < v.size(); ++j) out[j] += damping * v[j];
   return out;
 }
