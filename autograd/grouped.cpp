@@ -53,8 +53,8 @@ void check_rows(const Frame<T>& f, int k, int n, At at) {
          " rows), which grouped gradients keep apart", at);
   const bool apart = f.y->op->apart && f.y->op->apart(f, k);
   expect(!operand.per_row || apart, op, ": operand ", k,
-         " mixes the rows of samples, which grouped gradients keep apart; what is no data is made a Var by "
-         "Tape::constant",
+         " mixes the rows of samples, which grouped gradients keep apart (an Array of several rows counts as "
+         "samples; Tape::constant makes one that does not)",
          at);
   expect(operand.per_row || apart, op, ": a parameter of shape ", operand.shape, " meets ", n,
          " rows of samples as operand ", k,

@@ -5,6 +5,7 @@
 
 #include <Random123/philox.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -31,6 +32,27 @@ class Rng {
     out.counter_ = {{0, 0, episode, index}};
     out.used_ = 4;
     return out;
+  }
+
+  /// Calls f(i, rng) for i in [0, n) with rng = of(index + i, episode[i]) at step[i]. The first draws of many
+  /// are computed at once, which takes a third of the time.
+  template <class F>
+  void of_each(std::uint32_t index, const std::uint32_t* episode, const std::uint32_t* step, int n,
+               F&& f) const {
+    constexpr int batch = 64;
+    Block first[batch];
+    for (int begin = 0; begin < n; begin += batch) {
+      const int count = std::min(batch, n - begin);
+      draw_blocks(index + static_cast<std::uint32_t>(begin), episode + begin, step + begin, count, first);
+      for (int i = begin; i < begin + count; ++i) {
+        Rng rng = of(index + static_cast<std::uint32_t>(i), episode[i]);
+        rng.counter_[0] = 1;
+        rng.counter_[1] = step[i];
+        rng.block_ = first[i - begin];
+        rng.used_ = 0;
+        f(i, rng);
+      }
+    }
   }
 
   /// Moves to the first draw of step t. What was drawn at other steps does not matter.
@@ -77,15 +99,21 @@ class Rng {
   }
 
  private:
+  using Block = r123::Philox4x32::ctr_type;
+
+  /// The first block of draws of of(index + i, episode[i]) at step[i], for i in [0, n).
+  void draw_blocks(std::uint32_t index, const std::uint32_t* episode, const std::uint32_t* step, int n,
+                   Block* out) const;
+
   static std::uint64_t mix(std::uint64_t x) {  // the finaliser of SplitMix64
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
     return x ^ (x >> 31);
   }
 
-  r123::Philox4x32::ctr_type counter_;  // draw, step, episode, trajectory
+  Block counter_;  // draw, step, episode, trajectory
   r123::Philox4x32::key_type key_;
-  r123::Philox4x32::ctr_type block_{};
+  Block block_{};
   unsigned used_ = 4;
 };
 

@@ -89,7 +89,7 @@ class VectorEnv {
   }
 
  private:
-  static constexpr int block = 256;  // environments that one thread steps in one go
+  static constexpr int block = 64;  // environments that one thread steps in one go
 
   /// Of environment i's episode, at its first draw.
   Rng rng_of(int i) const {
@@ -105,12 +105,13 @@ class VectorEnv {
     double terminated[block];
     const int n = end - begin;
     if (is_stochastic(env_)) {
-      for (int i = 0; i < n; ++i) {
-        Rng rng = rng_of(begin + i);
-        rng.seek(t_[static_cast<std::size_t>(begin + i)] + 1);
-        auto step = env_.step(state[i], action[i], rng);
-        state[i] = step.state, reward[i] = step.reward, terminated[i] = int{step.terminated};
-      }
+      std::uint32_t next[block];  // the step that comes
+      for (int i = 0; i < n; ++i) next[i] = t_[static_cast<std::size_t>(begin + i)] + 1;
+      stream_.of_each(static_cast<std::uint32_t>(begin), episode_.data() + begin, next, n,
+                      [&](int i, Rng& rng) {
+                        auto step = env_.step(state[i], action[i], rng);
+                        state[i] = step.state, reward[i] = step.reward, terminated[i] = int{step.terminated};
+                      });
     } else {
       Rng unused = stream_;
       for (int i = 0; i < n; ++i) {

@@ -102,6 +102,24 @@ TEST(Rng, IsPure) {
   EXPECT_EQ(copy.bits(), forward.bits());
 }
 
+TEST(Rng, EachOfManyIsTheOneOfItsCoordinates) {
+  const Rng stream(3, "many");
+  for (const int n : {0, 1, 3, 4, 5, 63, 64, 70, 200}) {
+    std::vector<std::uint32_t> episode, step;
+    Rng numbers(5, "coordinates");
+    for (int i = 0; i < n; ++i) episode.push_back(numbers.bits()), step.push_back(numbers.bits());
+    int calls = 0;
+    stream.of_each(0xfffffff0u, episode.data(), step.data(), n, [&](int i, Rng& rng) {
+      EXPECT_EQ(i, calls++);
+      const auto k = static_cast<std::size_t>(i);
+      Rng one = stream.of(0xfffffff0u + static_cast<std::uint32_t>(i), episode[k]);
+      one.seek(step[k]);
+      for (int draw = 0; draw < 10; ++draw) EXPECT_EQ(rng.bits(), one.bits()) << n << " " << i << " " << draw;
+    });
+    EXPECT_EQ(calls, n);
+  }
+}
+
 TEST(Rng, CoordinatesSeparateStreams) {
   std::vector<Rng> streams;
   for (const std::uint64_t seed : {0ULL, 1ULL, 2ULL, 1ULL << 32, ~0ULL})
