@@ -232,6 +232,7 @@ void grouped_grad_into(std::span<T> out, Var<T> y, const std::vector<Var<T>>& xs
   const Shape result{G * shape(weights).cols, static_cast<int>(d)};
   expect(out.size() == result.size(), "grouped_grad: the result is ", result, ", not ", out.size(),
          " numbers", at);
+  if (out.empty()) return;
 
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();
