@@ -35,6 +35,14 @@ void check_targets(const char* what, const Var<T>& y, const std::vector<Var<T>>&
   }
 }
 
+/// Throws where one of xs is there twice.
+template <class T>
+void check_distinct(const char* what, const std::vector<Var<T>>& xs, At at) {
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    for (std::size_t j = 0; j < k; ++j)
+      expect(xs[j].index() != xs[k].index(), what, ": x ", k, " is x ", j, " again", at);
+}
+
 /// Which of the nodes 0 to `last` depend on one of xs.
 template <class T>
 const std::vector<char>& reached_from(Record<T>& record, int last, const std::vector<Var<T>>& xs) {

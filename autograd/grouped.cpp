@@ -97,10 +97,11 @@ class GroupedPass {
       return;
     }
     const auto [to, accumulate] = open(record_, x, operand.shape.size() * stack());
-    meetings_.push_back({f, i, k, x, g, accumulate});
-    if (put_off_ && room(x) && operand.op == nullptr) return;
-    pull_back_meeting(meetings_.back(), to);
-    meetings_.pop_back();
+    const Meeting<T> meeting{f, i, k, x, g, accumulate};
+    if (put_off_ && room(x) && operand.op == nullptr)
+      meetings_.push_back(meeting);
+    else
+      pull_back_meeting(meeting, to);
   }
 
   /// Writes what was put off.
@@ -261,9 +262,7 @@ Array<T> grouped_grad(Var<T> y, const std::vector<Var<T>>& xs, std::span<const i
 template <class T>
 Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_column("squared_row_norms", y, xs, at);
-  for (std::size_t k = 0; k < xs.size(); ++k)
-    for (std::size_t j = 0; j < k; ++j)
-      expect(xs[j].index() != xs[k].index(), "squared_row_norms: x ", k, " is x ", j, " again", at);
+  check_distinct("squared_row_norms", xs, at);
   Array<T> out = zeros<T>(y.rows(), 1);
   Record<T>& record = *y.record();
   const auto mark = record.arena.mark();

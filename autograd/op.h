@@ -41,6 +41,12 @@ Record<T>& common_record(const char* op, std::span<const Operand<T>> operands);
 template <class T>
 int node_of(Record<T>& record, const Operand<T>& operand);
 
+/// The same as a Var.
+template <class T>
+Var<T> operand_var(Record<T>& record, const Operand<T>& operand) {
+  return {&record, node_of(record, operand)};
+}
+
 /// The last node of the record, its value written: what a recorded operation returns. Here the trap looks.
 template <class T>
 Var<T> finish(Record<T>& record, At at);

@@ -93,15 +93,16 @@ void outer(const T* __restrict a, int m, const T* __restrict b, int n, T* __rest
         to = accumulate ? std::fma(a[i], b[from + j], to) : a[i] * b[from + j];
       }
   };
+  const auto all = [&](const auto width) { columns(0, width, width); };
   switch (n) {
     case 1:
-      return columns(0, std::integral_constant<int, 1>(), std::integral_constant<int, 1>());
+      return all(std::integral_constant<int, 1>());
     case 2:
-      return columns(0, std::integral_constant<int, 2>(), std::integral_constant<int, 2>());
+      return all(std::integral_constant<int, 2>());
     case 3:
-      return columns(0, std::integral_constant<int, 3>(), std::integral_constant<int, 3>());
+      return all(std::integral_constant<int, 3>());
     case 4:
-      return columns(0, std::integral_constant<int, 4>(), std::integral_constant<int, 4>());
+      return all(std::integral_constant<int, 4>());
   }
   constexpr std::integral_constant<int, 64> block;
   int done = 0;
@@ -237,7 +238,7 @@ struct LogDet {
   static Var<T> pullback_graph(Var<T>, const std::array<Var<T>, 3>& x, int, Var<T> g) {
     Array<T> identity = zeros_like(x[0].value());
     for (int i = 0; i < x[0].rows(); ++i) identity(i, i) = 1;
-    return g * solve_transposed(x[0], Var<T>(x[0].record(), node_of(*x[0].record(), Operand<T>(identity))));
+    return g * solve_transposed(x[0], operand_var<T>(*x[0].record(), identity));
   }
 
   static constexpr Op<T> op{"log_det", pullback, pullback_graph};

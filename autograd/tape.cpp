@@ -223,11 +223,6 @@ void pull_back(std::vector<Array<T>>& out, Record<T>& record, int last, std::spa
   record.arena.rewind(mark);
 }
 
-template <class T>
-Var<T> constant(Record<T>& record, const Operand<T>& x) {
-  return {&record, node_of(record, x)};
-}
-
 /// The recorded pass from y: the adjoint of each node that xs reach. Of a node with adjoint g, operands 1 and
 /// 2 are left out where leave_out(node, operands, g).
 template <class T>
@@ -235,7 +230,7 @@ std::vector<Var<T>> sweep_graph(Var<T> y, const std::vector<Var<T>>& xs, At at, 
   Record<T>& record = *y.record();
   const auto& reached = reached_from(record, y.index(), xs);
   std::vector<Var<T>> adjoint(reached.size());
-  adjoint.back() = constant<T>(record, {T(1), at});
+  adjoint.back() = operand_var<T>(record, {T(1), at});
   for (int i = y.index(); i >= 0; --i) {
     const Var<T> g = adjoint[static_cast<std::size_t>(i)];
     const Node<T> node = record[i];  // a copy: recording moves the nodes
@@ -293,7 +288,7 @@ std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
     if (i < adjoint.size() && adjoint[i].record())
       out.push_back(adjoint[i]);
     else
-      out.push_back(broadcast_to(constant<T>(*y.record(), {T(0), at}), x.shape(), at));
+      out.push_back(broadcast_to(operand_var<T>(*y.record(), {T(0), at}), x.shape(), at));
   }
   return out;
 }
@@ -308,17 +303,16 @@ void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& x
   check_scalar("hvp", y, at);
   check_results("hvp", out, xs, at);
   check_arrays("hvp", "v", v, xs, at);
+  check_distinct("hvp", xs, at);
   Record<T>& record = *y.record();
   const auto number_of = [&](int i) {  // of node i among xs; as many as there are if it is none
     return static_cast<std::size_t>(
         std::find_if(xs.begin(), xs.end(), [&](const auto& x) { return x.index() == i; }) - xs.begin());
   };
-  for (std::size_t k = 0; k < xs.size(); ++k)
-    expect(number_of(xs[k].index()) == k, "hvp: x ", k, " is x ", number_of(xs[k].index()), " again", at);
   const auto mark = record.arena.mark();
   const std::size_t nodes = record.nodes.size();
   std::vector<Var<T>> along;
-  for (const auto& each : v) along.push_back(constant<T>(record, {each, at}));
+  for (const auto& each : v) along.push_back(operand_var<T>(record, {each, at}));
   std::vector<std::pair<Var<T>, Var<T>>> inner;
   const auto adjoint =
       sweep_graph(y, xs, at, [&](const Node<T>& node, const auto& operands, const Var<T>& g) {
