@@ -30,19 +30,56 @@ std::size_t count_of(const std::vector<Var<T>>& xs) {
   return d;
 }
 
-/// Copies past the caches, for a result that is larger than they are: plain stores would read it first. By
+/// Writes numbers one after another past the caches: plain stores would read what they replace first. By
 /// whole lines, for a line that is written in two pieces goes to memory twice.
 template <class T>
-void stream(const T* from, std::size_t n, T* to) {
-  constexpr std::size_t line = 64 / sizeof(T), half = line / 2;
-  std::size_t j = 0;
-  for (; j < n && reinterpret_cast<std::uintptr_t>(to + j) % 64 != 0; ++j) to[j] = from[j];
-  for (; j + line <= n; j += line)
-    for (const std::size_t at : {j, j + half})
-      _mm256_stream_si256(reinterpret_cast<__m256i*>(to + at),
-                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + at)));
-  for (; j < n; ++j) to[j] = from[j];
-}
+class Stream {
+ public:
+  explicit Stream(T* out)
+      : not_ours_(reinterpret_cast<std::uintptr_t>(out) % 64 / sizeof(T)),
+        held_(not_ours_),
+        to_(out - held_) {}
+
+  /// The next n numbers; the rest of the line they end in is written with what comes then.
+  void write(const T* x, std::size_t n) {
+    const std::size_t head = std::min(n, line - held_);
+    std::copy_n(x, head, waiting_ + held_);
+    held_ += head;
+    if (held_ < line) return;
+    if (not_ours_ > 0)
+      put_ours();
+    else
+      put(waiting_, to_);
+    to_ += line;
+    std::size_t j = head;
+    for (; j + line <= n; j += line, to_ += line) put(x + j, to_);
+    held_ = n - j;
+    std::copy_n(x + j, held_, waiting_);
+  }
+  /// What waits is written, and all of it is there for other threads.
+  void end() {
+    put_ours();
+    _mm_sfence();
+  }
+
+ private:
+  static constexpr std::size_t line = 64 / sizeof(T);
+
+  void put_ours() {
+    std::copy(waiting_ + not_ours_, waiting_ + held_, to_ + not_ours_);
+    not_ours_ = 0;
+  }
+  static void put(const T* x, T* to) {
+    for (const std::size_t j : {std::size_t{0}, line / 2})
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(to + j),
+                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + j)));
+  }
+
+  std::size_t not_ours_;  // numbers of the first line that stand before `out`
+  std::size_t held_;      // those, and the numbers of the line at `to_` that wait for the rest of it
+  T* to_;
+  T waiting_[line];
+};
 
 /// Rows of the samples may not mix, and a parameter may meet them only where all of it may matter to each.
 template <class T>
@@ -160,27 +197,22 @@ class GroupedPass {
   void pull_back_row_by_row() {
     const auto mark = record_.arena.mark();
     T *row = record_.arena.template allocate<T>(d_), *out = out_;
+    Stream<T> stream(out);
     std::size_t covered = 0;
     for (const auto& m : meetings_)
       if (!m.accumulate) covered += record_[m.x].shape.size();
     for (std::size_t group = 0; group + 1 < offset_.size(); ++group)
       for (std::size_t w = 0; w < weights_.shape(1); ++w, out += d_) {
         int weighed = -1;
+        if (covered < d_) std::copy_n(out, d_, row);
         for (const auto& m : meetings_) {
           if (m.i != weighed) weigh(*m.f.y, m.g, group, w);
           weighed = m.i;
           pull_back_group(m, group, row + (room(m.x) - out_));
         }
-        if (covered == d_) {
-          stream(row, d_, out);
-          continue;
-        }
-        for (const auto& m : meetings_) {
-          const std::ptrdiff_t column = room(m.x) - out_;
-          if (!m.accumulate) stream(row + column, record_[m.x].shape.size(), out + column);
-        }
+        stream.write(row, d_);
       }
-    _mm_sfence();
+    stream.end();
     record_.arena.rewind(mark);
     meetings_.clear();
   }
