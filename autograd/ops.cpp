@@ -338,6 +338,16 @@ Var<T> log_det(Var<T> A, At where) {
   return finish(record, where);
 }
 
+template <class T>
+Var<T> stop_gradient(Var<T> x) {
+  Node<T> node = x.node();
+  node.op = nullptr;
+  node.operand = {-1, -1, -1};
+  node.needs_gradient = false;
+  x.record()->nodes.push_back(node);
+  return {x.record(), static_cast<int>(x.record()->nodes.size()) - 1};
+}
+
 namespace detail {
 
 /// A + 6 I, which is far from singular for entries of A in [-2, 2].
@@ -387,7 +397,8 @@ std::vector<OpEntry<T>> all_ops() {
   template Var<T> linear(Var<T>, Var<T>, Var<T>, At);   \
   template Var<T> solve(Var<T>, Var<T>, At);            \
   template Var<T> solve_transposed(Var<T>, Var<T>, At); \
-  template Var<T> log_det(Var<T>, At);
+  template Var<T> log_det(Var<T>, At);                  \
+  template Var<T> stop_gradient(Var<T>);
 LOWVAR_INSTANTIATE(float)
 LOWVAR_INSTANTIATE(double)
 #undef LOWVAR_INSTANTIATE

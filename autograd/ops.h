@@ -297,6 +297,24 @@ Var<T> divide(const Operand<T>& a, const Operand<T>& b) {
   return record<Divide>(a, b);
 }
 
+// xtensor's operators take anything beside one of its arrays; these are closer, so that Var * Array is a Var.
+#define LOWVAR_ARRAY_OPERATOR(symbol, name)                                  \
+  template <class T, class A>                                                \
+  requires std::same_as<std::remove_cvref_t<A>, Array<T>> Var<T>             \
+  operator symbol(Var<T> a, A&& b) {                                         \
+    return name(Operand<T>(a), Operand<T>(static_cast<const Array<T>&>(b))); \
+  }                                                                          \
+  template <class A, class T>                                                \
+  requires std::same_as<std::remove_cvref_t<A>, Array<T>> Var<T>             \
+  operator symbol(A&& a, Var<T> b) {                                         \
+    return name(Operand<T>(static_cast<const Array<T>&>(a)), Operand<T>(b)); \
+  }
+LOWVAR_ARRAY_OPERATOR(+, add)
+LOWVAR_ARRAY_OPERATOR(-, subtract)
+LOWVAR_ARRAY_OPERATOR(*, multiply)
+LOWVAR_ARRAY_OPERATOR(/, divide)
+#undef LOWVAR_ARRAY_OPERATOR
+
 /// a to the power b, for a > 0.
 struct Pow {
   static constexpr const char* name = "pow";
@@ -515,6 +533,10 @@ Var<T> solve_transposed(Var<T> A, Var<T> B, At at = At::current());
 /// log |det A|, 1x1. Throws where A is singular.
 template <class T>
 Var<T> log_det(Var<T> A, At at = At::current());
+
+/// The value of x as a constant of its own tape: derivatives stop here.
+template <class T>
+Var<T> stop_gradient(Var<T> x);
 
 // ---- The lists ----
 

@@ -22,14 +22,6 @@ struct Pool {
 };
 
 template <class T>
-std::vector<Var<T>> leaves(std::span<const Array<T>> xs, auto&& leaf) {
-  std::vector<Var<T>> out;
-  out.reserve(xs.size());
-  for (const auto& x : xs) out.push_back(leaf(x));
-  return out;
-}
-
-template <class T>
 Pool<T>& pool() {
   static auto& instance = *new Pool<T>;  // never destroyed: a Var may be asked after main
   return instance;
@@ -41,12 +33,8 @@ template <class T>
 Tape<T>::Tape(Trap trap) {
   const std::lock_guard lock(pool<T>().mutex);
   auto& idle = pool<T>().idle;
-  if (idle.empty()) {
-    record_ = std::make_unique<Record<T>>();
-  } else {
-    record_ = std::move(idle.back());
-    idle.pop_back();
-  }
+  record_ = idle.empty() ? std::make_unique<Record<T>>() : std::move(idle.back());
+  if (!idle.empty()) idle.pop_back();
   record_->trap = trap == Trap::on;
 }
 
@@ -85,13 +73,11 @@ Var<T> Tape<T>::data(const Array<T>& x, int begin, int end, At at) {
 }
 
 template <class T>
-std::vector<Var<T>> Tape<T>::parameters(std::span<const Array<T>> xs, At at) {
-  return leaves(xs, [&](const Array<T>& x) { return parameter(x, at); });
-}
-
-template <class T>
-std::vector<Var<T>> Tape<T>::constants(std::span<const Array<T>> xs, At at) {
-  return leaves(xs, [&](const Array<T>& x) { return constant(x, at); });
+std::vector<Var<T>> Tape<T>::leaves(std::span<const Array<T>> xs, bool parameter, At at) {
+  std::vector<Var<T>> out;
+  out.reserve(xs.size());
+  for (const auto& x : xs) out.push_back(leaf(x, parameter, false, at));
+  return out;
 }
 
 // ---- Var ----
@@ -147,16 +133,6 @@ int node_of(Record<T>& record, const Operand<T>& operand) {
 }
 
 template <class T>
-Var<T> stop_gradient(Var<T> x) {
-  Node<T> node = x.node();
-  node.op = nullptr;
-  node.operand = {-1, -1, -1};
-  node.needs_gradient = false;
-  x.record()->nodes.push_back(node);
-  return {x.record(), static_cast<int>(x.record()->nodes.size()) - 1};
-}
-
-template <class T>
 Var<T> finish(Record<T>& record, At at) {
   const Node<T>& node = record.nodes.back();
   if (record.trap) detail::check_finite(node.value, node.shape, at, node.op->name, ": the result is");
@@ -170,7 +146,8 @@ namespace {
 using namespace detail;
 
 template <class T>
-void check_scalar(const char* what, const Var<T>& y, At at) {
+void check_loss(const char* what, const Var<T>& y, const std::vector<Var<T>>& xs, At at) {
+  check_targets(what, y, xs, at);
   expect(y.shape() == Shape{1, 1}, what, ": y must be a 1x1, got ", y.shape(), "; sum it first", at);
 }
 
@@ -258,8 +235,7 @@ std::vector<Var<T>> sweep_graph(Var<T> y, const std::vector<Var<T>>& xs, At at, 
 
 template <class T>
 void grad_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs, At at) {
-  check_targets("grad", y, xs, at);
-  check_scalar("grad", y, at);
+  check_loss("grad", y, xs, at);
   check_results("grad", out, xs, at);
   const T one = 1;
   const Seed<T> seed{y.index(), &one};
@@ -270,25 +246,21 @@ template <class T>
 std::vector<Array<T>> grad(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   std::vector<Array<T>> out;
   out.reserve(xs.size());
-  for (const auto& x : xs)
-    out.push_back(
-        Array<T>::from_shape({static_cast<std::size_t>(x.rows()), static_cast<std::size_t>(x.cols())}));
+  for (const auto& x : xs) out.push_back(zeros<T>(x.rows(), x.cols()));
   grad_into(out, y, xs, at);
   return out;
 }
 
 template <class T>
 std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
-  check_targets("grad_graph", y, xs, at);
-  check_scalar("grad_graph", y, at);
+  check_loss("grad_graph", y, xs, at);
   const auto adjoint = sweep_graph(y, xs, at, [](auto&&...) { return false; });
   std::vector<Var<T>> out;
   for (const auto& x : xs) {
     const auto i = static_cast<std::size_t>(x.index());
-    if (i < adjoint.size() && adjoint[i].record())
-      out.push_back(adjoint[i]);
-    else
-      out.push_back(broadcast_to(operand_var<T>(*y.record(), {T(0), at}), x.shape(), at));
+    const bool reached = i < adjoint.size() && adjoint[i].record();
+    out.push_back(reached ? adjoint[i]
+                          : broadcast_to(operand_var<T>(*y.record(), {T(0), at}), x.shape(), at));
   }
   return out;
 }
@@ -299,15 +271,13 @@ std::vector<Var<T>> grad_graph(Var<T> y, const std::vector<Var<T>>& xs, At at) {
 template <class T>
 void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& xs,
               const std::vector<Array<T>>& v, At at) {
-  check_targets("hvp", y, xs, at);
-  check_scalar("hvp", y, at);
+  check_loss("hvp", y, xs, at);
   check_results("hvp", out, xs, at);
   check_arrays("hvp", "v", v, xs, at);
   check_distinct("hvp", xs, at);
   Record<T>& record = *y.record();
   const auto number_of = [&](int i) {  // of node i among xs; as many as there are if it is none
-    return static_cast<std::size_t>(
-        std::find_if(xs.begin(), xs.end(), [&](const auto& x) { return x.index() == i; }) - xs.begin());
+    return static_cast<std::size_t>(std::ranges::find(xs, i, &Var<T>::index) - xs.begin());
   };
   const auto mark = record.arena.mark();
   const std::size_t nodes = record.nodes.size();
@@ -345,7 +315,6 @@ void hvp_into(std::vector<Array<T>>& out, Var<T> y, const std::vector<Var<T>>& x
   template Record<T>& common_record(const char*, std::span<const Operand<T>>);             \
   template int node_of(Record<T>&, const Operand<T>&);                                     \
   template Var<T> finish(Record<T>&, At);                                                  \
-  template Var<T> stop_gradient(Var<T>);                                                   \
   template std::vector<Array<T>> grad(Var<T>, const std::vector<Var<T>>&, At);             \
   template void grad_into(std::vector<Array<T>>&, Var<T>, const std::vector<Var<T>>&, At); \
   template std::vector<Var<T>> grad_graph(Var<T>, const std::vector<Var<T>>&, At);         \

@@ -121,24 +121,6 @@ struct Operand {
 template <class X, class T>
 concept OperandOf = std::constructible_from<Operand<T>, X>;
 
-// xtensor's operators take anything beside one of its arrays; these are closer, so that Var * Array is a Var.
-#define LOWVAR_ARRAY_OPERATOR(symbol, name)                                  \
-  template <class T, class A>                                                \
-  requires std::same_as<std::remove_cvref_t<A>, Array<T>> Var<T>             \
-  operator symbol(Var<T> a, A&& b) {                                         \
-    return name(Operand<T>(a), Operand<T>(static_cast<const Array<T>&>(b))); \
-  }                                                                          \
-  template <class A, class T>                                                \
-  requires std::same_as<std::remove_cvref_t<A>, Array<T>> Var<T>             \
-  operator symbol(A&& a, Var<T> b) {                                         \
-    return name(Operand<T>(static_cast<const Array<T>&>(a)), Operand<T>(b)); \
-  }
-LOWVAR_ARRAY_OPERATOR(+, add)
-LOWVAR_ARRAY_OPERATOR(-, subtract)
-LOWVAR_ARRAY_OPERATOR(*, multiply)
-LOWVAR_ARRAY_OPERATOR(/, divide)
-#undef LOWVAR_ARRAY_OPERATOR
-
 /// Whether the first NaN or infinity on a tape throws NumericalFault naming the op that made it, in a value
 /// or in a cotangent.
 enum class Trap { off, on };
@@ -153,14 +135,18 @@ class Tape {
 
   /// A leaf that gradients are taken for. Borrows the array: it must outlive the tape.
   Var<T> parameter(const Array<T>& x, At at = At::current()) { return leaf(x, true, false, at); }
-  std::vector<Var<T>> parameters(std::span<const Array<T>> xs, At at = At::current());
+  std::vector<Var<T>> parameters(std::span<const Array<T>> xs, At at = At::current()) {
+    return leaves(xs, true, at);
+  }
   /// A leaf whose row r belongs to sample r, which grouped gradients keep apart. Borrows the array.
   Var<T> data(const Array<T>& x, At at = At::current()) { return leaf(x, false, true, at); }
   /// Rows [begin, end) of x as data.
   Var<T> data(const Array<T>& x, int begin, int end, At at = At::current());
   /// A leaf that is neither. Borrows the array.
   Var<T> constant(const Array<T>& x, At at = At::current()) { return leaf(x, false, false, at); }
-  std::vector<Var<T>> constants(std::span<const Array<T>> xs, At at = At::current());
+  std::vector<Var<T>> constants(std::span<const Array<T>> xs, At at = At::current()) {
+    return leaves(xs, false, at);
+  }
 
   // What is borrowed must not be a temporary.
   Var<T> parameter(Array<T>&&, At = At::current()) = delete;
@@ -175,12 +161,9 @@ class Tape {
     return leaf(x.data(), lowvar::shape(x), parameter, per_row, at);
   }
   Var<T> leaf(const T* x, Shape shape, bool parameter, bool per_row, At at);
+  std::vector<Var<T>> leaves(std::span<const Array<T>> xs, bool parameter, At at);
   std::unique_ptr<Record<T>> record_;
 };
-
-/// The value of x as a constant of its own tape: derivatives stop here.
-template <class T>
-Var<T> stop_gradient(Var<T> x);
 
 // ---- Gradients ----
 

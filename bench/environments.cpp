@@ -1,12 +1,17 @@
 // Stepping 4096 environments, and 16384: actions given, resets drawn, autoreset on, observations written. The
 // rival is the same equations in a plain loop over an array of states, with libm. Both see the same starts
 // and actions and are checked against each other before either is timed.
+//
+// One thread is timed on each CPU in turn. Virtual CPUs are rarely equally fast, and two threads can be no
+// faster than the sum of the two.
 #include <benchmark/benchmark.h>
 #include <omp.h>
+#include <sched.h>
 
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
 #include "envs/classic_control.h"
 #include "envs/tabular_environment.h"
@@ -190,10 +195,33 @@ struct PlainLoop {
 
 // ---- Checked, then timed ----
 
+/// Keeps the calling thread, while it lives, on another of its CPUs than the last one did.
+class OneCpu {
+ public:
+  OneCpu() {
+    sched_getaffinity(0, sizeof all_, &all_);
+    static int turn = 0;
+    int left = turn++ % CPU_COUNT(&all_), cpu = 0;
+    while (!CPU_ISSET(cpu, &all_) || left-- > 0) ++cpu;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  OneCpu(const OneCpu&) = delete;
+  OneCpu& operator=(const OneCpu&) = delete;
+  ~OneCpu() { sched_setaffinity(0, sizeof all_, &all_); }
+
+ private:
+  cpu_set_t all_;
+};
+
 template <class Way, Environment E>
 void time(benchmark::State& state, const E& env, int threads) {
   const int before = omp_get_max_threads(), n = static_cast<int>(state.range(0));
   omp_set_num_threads(threads);
+  std::optional<OneCpu> here;
+  if (threads == 1) here.emplace();
   Way way(env, n);
   const auto given = actions(env, n);
   std::size_t lap = 0;

@@ -1,11 +1,12 @@
-"""bench/table.py ROWS [--json FILE] [--docs FILE] [--context TEXT]: what bench_engine measured, as a table.
+"""bench/table.py engine|environments ROWS [--json FILE] [--docs FILE] [--context TEXT]: what was measured, as a table.
 
-ROWS has a row of JSON on each line. Prints the table (Markdown), writes the rows as one JSON list, and puts the
-table between the markers of FILE.
+ROWS is what bench_engine or bench_environments wrote: a row of JSON on each line, or Google Benchmark's JSON. Prints
+the table (Markdown) or puts it between the markers of --docs, and writes the rows as one JSON list.
 """
 import argparse
 import json
 import pathlib
+import statistics
 import sys
 
 BEGIN, END = "<!-- bench/run --docs begins -->\n", "<!-- bench/run --docs ends -->\n"
@@ -34,7 +35,7 @@ def section(head, rows, cells):
     return "\n".join(lines) + "\n"
 
 
-def table(rows):
+def engine(rows):
     theme = lambda name: [row for row in rows if row["name"].startswith(name + "/")]
     gradients, out = theme("policy_gradient"), []
     out.append(section(
@@ -60,14 +61,51 @@ def table(rows):
     return "\n".join(out)
 
 
+# Steps a second of one environment in Gymnasium 1.3.0 on a Xeon, prebuilt actions.
+GYMNASIUM = {"CartPole-v1": 93e3, "Acrobot-v1": 14.5e3, "MountainCarContinuous-v0": 90e3, "Pendulum-v1": 32e3,
+             "FrozenLake-v1": 111e3}
+WAYS = {"plain_loop": "loop", "at_once": "ours_t1", "at_once_2_threads": "ours_t2"}
+
+
+def environment_rows(report):
+    """Steps a second of each repetition; a row for each world and number of worlds."""
+    rows = {}
+    for run in report["benchmarks"]:
+        if run["run_type"] == "iteration":
+            way, world, n = run["run_name"].split("/")[:3]
+            row = rows.setdefault((world, n), {"name": f"step/{world}/n{n}"})
+            row.setdefault(WAYS[way], []).append(run["items_per_second"])
+    return list(rows.values())
+
+
+def environments(rows):
+    """Rates in millions of steps; how much faster two threads are, of means over the CPUs that one ran on."""
+    both = lambda rates: f"{statistics.median(rates) / 1e6:.3g} [{max(rates) / 1e6:.3g}]"
+    faster = lambda row: statistics.mean(row["ours_t2"]) / statistics.mean(row["ours_t1"])
+
+    def cells(row):
+        gymnasium = GYMNASIUM.get(row["name"].split("/")[1])
+        return ([both(row[way]) for way in WAYS.values()]
+                + [f"{faster(row):.2f}", f"{statistics.median(row['ours_t1']) / gymnasium:.0f}" if gymnasium else ""])
+
+    return section(["row", "plain loop with libm", "`VectorEnv`, 1 thread", "2 threads", "2 threads / 1",
+                    "1 thread / Gymnasium's one environment"], rows, cells)
+
+
 parser = argparse.ArgumentParser()
+parser.add_argument("theme", choices=["engine", "environments"])
 parser.add_argument("rows", type=pathlib.Path)
 parser.add_argument("--json", type=pathlib.Path)
 parser.add_argument("--docs", type=pathlib.Path)
 parser.add_argument("--context", default="")
 arguments = parser.parse_args()
-rows = [json.loads(line) for line in arguments.rows.read_text().splitlines()]
-text = table(rows)
+measured = arguments.rows.read_text()
+if arguments.theme == "engine":
+    rows = [json.loads(line) for line in measured.splitlines()]
+    text = engine(rows)
+else:
+    rows = environment_rows(json.loads(measured))
+    text = environments(rows)
 if arguments.json:
     arguments.json.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 if arguments.docs:
