@@ -1,6 +1,6 @@
-// Stepping 4096 environments, and 16384: actions given, resets drawn, autoreset on, observations written. The
-// rival is the same equations in a plain loop over an array of states, with libm. Both see the same starts
-// and actions and are checked against each other before either is timed.
+// Stepping 4096 environments, 16384 and 65536: actions given, resets drawn, autoreset on, observations
+// written. The rival is the same equations in a plain loop over an array of states, with libm. Both see the
+// same starts and actions and are checked against each other before either is timed.
 //
 // One thread is timed on each CPU in turn. Virtual CPUs are rarely equally fast, and two threads can be no
 // faster than the sum of the two.
@@ -256,7 +256,8 @@ void check_and_register(const std::string& id, const E& env, const Plain& plain)
         ->Unit(benchmark::kMicrosecond)
         ->UseRealTime()
         ->Arg(4096)
-        ->Arg(16384);
+        ->Arg(16384)
+        ->Arg(65536);
   };
   add("plain_loop", [plain](benchmark::State& s) { time<PlainLoop<Plain>>(s, plain, 1); });
   add("at_once", [env](benchmark::State& s) { time<AtOnce<E>>(s, env, 1); });

@@ -70,7 +70,8 @@ WAYS = {"plain_loop": "loop", "at_once": "ours_t1", "at_once_2_threads": "ours_t
 def environment_rows(report):
     """Steps a second of each repetition; a row for each world and number of worlds."""
     rows = {}
-    for run in report["benchmarks"]:
+    place = lambda run: (run["family_index"], run["per_family_instance_index"])  # they are written in random order
+    for run in sorted(report["benchmarks"], key=place):
         if run["run_type"] == "iteration":
             way, world, n = run["run_name"].split("/")[:3]
             row = rows.setdefault((world, n), {"name": f"step/{world}/n{n}"})

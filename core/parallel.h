@@ -8,35 +8,45 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <utility>
 #include <vector>
 
 namespace lowvar {
 
 namespace detail {
 
-/// What is left of a range: its own thread takes from the front, others from the back.
+/// What is left of a range: its own thread takes from the front, a quarter at a time, for taking costs what
+/// the smallest tasks do; others take one from the back.
 class alignas(64) Remaining {
  public:
-  void reset(int begin, int end) { range_.store(pack(begin, end), std::memory_order_relaxed); }
-  /// The next index, or -1 where none is left.
-  int front() {
-    return take([](int& begin, int&) { return begin++; });
+  using Range = std::pair<int, int>;  // [first, second)
+
+  void reset(Range range) { range_.store(pack(range), std::memory_order_relaxed); }
+  Range front() {
+    return take([](Range all) {
+      const int at = all.first + std::max(1, (all.second - all.first) / 4);
+      return std::pair{Range{all.first, at}, Range{at, all.second}};
+    });
   }
-  int back() {
-    return take([](int&, int& end) { return --end; });
+  Range back() {
+    return take([](Range all) {
+      const int at = all.second - 1;
+      return std::pair{Range{at, all.second}, Range{all.first, at}};
+    });
   }
 
  private:
-  static std::uint64_t pack(int begin, int end) {
-    return static_cast<std::uint64_t>(begin) << 32 | static_cast<std::uint32_t>(end);
+  static std::uint64_t pack(Range range) {
+    return static_cast<std::uint64_t>(range.first) << 32 | static_cast<std::uint32_t>(range.second);
   }
-  int take(auto&& one) {
-    std::uint64_t before = range_.load(std::memory_order_relaxed);
+  /// `split` tells the part that is taken from the rest. Nothing of nothing.
+  Range take(auto&& split) {
+    std::uint64_t packed = range_.load(std::memory_order_relaxed);
     for (;;) {
-      int begin = static_cast<int>(before >> 32), end = static_cast<int>(before & 0xffffffff);
-      if (begin >= end) return -1;
-      const int i = one(begin, end);
-      if (range_.compare_exchange_weak(before, pack(begin, end), std::memory_order_relaxed)) return i;
+      const Range all{static_cast<int>(packed >> 32), static_cast<int>(packed & 0xffffffff)};
+      if (all.first >= all.second) return {};
+      const auto [taken, rest] = split(all);
+      if (range_.compare_exchange_weak(packed, pack(rest), std::memory_order_relaxed)) return taken;
     }
   }
   std::atomic<std::uint64_t> range_;
@@ -69,13 +79,17 @@ void parallel_for(int n, F&& f) {
     std::array<detail::Remaining, most> remaining;
     const auto begin_of = [&](int k) { return static_cast<int>(static_cast<std::int64_t>(n) * k / parts); };
     for (int k = 0; k < parts; ++k)
-      remaining[static_cast<std::size_t>(k)].reset(begin_of(k), begin_of(k + 1));
+      remaining[static_cast<std::size_t>(k)].reset({begin_of(k), begin_of(k + 1)});
 #pragma omp parallel
     {
+      const auto call_all = [&](detail::Remaining::Range range) {
+        for (int i = range.first; i < range.second; ++i) call(i);
+        return range.first < range.second;
+      };
       const int own = omp_get_thread_num() % parts;
-      for (int i; (i = remaining[static_cast<std::size_t>(own)].front()) >= 0;) call(i);
+      while (call_all(remaining[static_cast<std::size_t>(own)].front())) continue;
       for (int k = 1; k < parts; ++k)
-        for (int i; (i = remaining[static_cast<std::size_t>((own + k) % parts)].back()) >= 0;) call(i);
+        while (call_all(remaining[static_cast<std::size_t>((own + k) % parts)].back())) continue;
     }
   }
   if (error) std::rethrow_exception(error);

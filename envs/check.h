@@ -23,6 +23,23 @@ struct EnvCheck {
 
 namespace detail {
 
+/// A sentence of each kind, the first.
+class Complaints {
+ public:
+  template <class... Parts>
+  [[gnu::noinline]] void operator()(const char* kind, const Parts&... parts) {
+    sentences_.emplace(kind, join(parts...));
+  }
+  std::vector<std::string> sentences() const {
+    std::vector<std::string> out;
+    for (const auto& [kind, sentence] : sentences_) out.push_back(sentence);
+    return out;
+  }
+
+ private:
+  std::map<std::string, std::string> sentences_;
+};
+
 template <Environment E>
 class EnvChecker {
  public:
@@ -40,7 +57,7 @@ class EnvChecker {
 
   std::vector<std::string> report() {
     declarations();
-    if (complaints_.empty()) {
+    if (complain_.sentences().empty()) {
       try {
         starts();
         for (int episode = 0; episode < options_.episodes; ++episode) play(episode);
@@ -48,12 +65,10 @@ class EnvChecker {
         randomness();
         time_limit();
       } catch (const std::exception& e) {
-        complain("throws", "it throws: ", e.what());
+        complain_("throws", "it throws: ", e.what());
       }
     }
-    std::vector<std::string> out;
-    for (const auto& [kind, sentence] : complaints_) out.push_back(sentence);
-    return out;
+    return complain_.sentences();
   }
 
  private:
@@ -69,12 +84,6 @@ class EnvChecker {
     std::vector<double> rewards;
     bool terminated = false, alive_on_purpose = false;
   };
-
-  /// The first of its kind is kept.
-  template <class... Parts>
-  void complain(const std::string& kind, const Parts&... parts) {
-    complaints_.emplace(kind, join(parts...));
-  }
 
   static std::string text(const Action& a) {
     if constexpr (DiscreteEnvironment<E>) {
@@ -115,18 +124,18 @@ class EnvChecker {
   }
 
   void declarations() {
-    if (env_.observation < 1) complain("size", "an observation has ", env_.observation, " numbers");
-    if (options_.T < 1) complain("limit", "the time limit is ", options_.T, " steps");
+    if (env_.observation < 1) complain_("size", "an observation has ", env_.observation, " numbers");
+    if (options_.T < 1) complain_("limit", "the time limit is ", options_.T, " steps");
     if constexpr (requires { env_.gamma; })
-      if (!(env_.gamma >= 0 && env_.gamma <= 1)) complain("gamma", "gamma is ", env_.gamma);
+      if (!(env_.gamma >= 0 && env_.gamma <= 1)) complain_("gamma", "gamma is ", env_.gamma);
     if constexpr (DiscreteEnvironment<E>) {
-      if (env_.actions < 1) complain("actions", "there are ", env_.actions, " actions");
+      if (env_.actions < 1) complain_("actions", "there are ", env_.actions, " actions");
     } else {
       for (std::size_t i = 0; i < E::action_low.size(); ++i)
         if (!(std::isfinite(E::action_low[i]) && E::action_low[i] < E::action_high[i] &&
               std::isfinite(E::action_high[i])))
-          complain("actions", "the bounds of action component ", i, " are ", E::action_low[i], " and ",
-                   E::action_high[i]);
+          complain_("actions", "the bounds of action component ", i, " are ", E::action_low[i], " and ",
+                    E::action_high[i]);
     }
     if constexpr (requires {
                     env_.observation_low;
@@ -134,8 +143,8 @@ class EnvChecker {
                   })
       for (std::size_t i = 0; i < env_.observation_low.size(); ++i)
         if (!(env_.observation_low[i] <= env_.observation_high[i]))
-          complain("bounds", "the bounds of observation component ", i, " are ", env_.observation_low[i],
-                   " and ", env_.observation_high[i]);
+          complain_("bounds", "the bounds of observation component ", i, " are ", env_.observation_low[i],
+                    " and ", env_.observation_high[i]);
   }
 
   /// Observations are all written, float32, finite, within bounds, and the same when asked again.
@@ -147,23 +156,23 @@ class EnvChecker {
     env_.observe(s, out);
     for (std::size_t i = 0; i < out.size(); ++i) {
       if (!std::isfinite(out[i])) {
-        complain("observation", where, ": component ", i, " of the observation is ", out[i],
-                 ", or was not written");
+        complain_("observation", where, ": component ", i, " of the observation is ", out[i],
+                  ", or was not written");
         numbers = false;
       } else if (out[i] != float32(out[i])) {
-        complain("float32", where, ": component ", i, " of the observation, ", out[i],
-                 ", is not a float32 number");
+        complain_("float32", where, ": component ", i, " of the observation, ", out[i],
+                  ", is not a float32 number");
       }
       if constexpr (requires {
                       env_.observation_low;
                       env_.observation_high;
                     })
         if (out[i] < env_.observation_low[i] || out[i] > env_.observation_high[i])
-          complain("bounds", where, ": component ", i, " of the observation is ", out[i],
-                   ", outside its bounds ", env_.observation_low[i], " and ", env_.observation_high[i]);
+          complain_("bounds", where, ": component ", i, " of the observation is ", out[i],
+                    ", outside its bounds ", env_.observation_low[i], " and ", env_.observation_high[i]);
     }
     if (numbers && seen(s) != out)
-      complain("observe", where, ": observing one state twice gives two observations");
+      complain_("observe", where, ": observing one state twice gives two observations");
     return numbers;
   }
 
@@ -176,14 +185,14 @@ class EnvChecker {
       const State s = env_.reset(one);
       look(s, join("start ", i));
       if (!same(s, env_.reset(two)) || !same(s, E(untouched_).reset(three)))
-        complain("reset", "start ", i,
-                 ": the same random numbers give two starts; reset depends on something else");
+        complain_("reset", "start ", i,
+                  ": the same random numbers give two starts; reset depends on something else");
       drew = drew || !same_position(one, fresh);
       if (!first) first = s;
       differed = differed || !same(s, *first);
     }
     if (drew && !differed)
-      complain("seeds", "reset draws random numbers, but ", starting_seeds, " seeds start the same");
+      complain_("seeds", "reset draws random numbers, but ", starting_seeds, " seeds start the same");
   }
 
   /// Any action, at times beyond its bounds.
@@ -258,16 +267,16 @@ class EnvChecker {
       Rng one = before, two = before, three = before;
       const auto step = env_.step(s, a, one);
       if (!std::isfinite(step.reward)) {
-        complain("reward", where, ": the reward is ", step.reward);
+        complain_("reward", where, ": the reward is ", step.reward);
         return;
       }
       if (!look(step.state, where)) return;
       if (!same(step, env_.step(s, a, two)) || !same_position(one, two))
-        complain("purity", where,
-                 ": the same state, action and random numbers give two different steps; something is "
-                 "remembered outside the state");
+        complain_("purity", where,
+                  ": the same state, action and random numbers give two different steps; something is "
+                  "remembered outside the state");
       if (!same(step, E(untouched_).step(s, a, three)) || !same_position(one, three))
-        complain("copies", where, ": a copy of the world that was never used steps differently");
+        complain_("copies", where, ": a copy of the world that was never used steps differently");
       ++steps_;
       if (!same_position(one, before)) {
         ++draws_;
@@ -290,14 +299,14 @@ class EnvChecker {
         Rng rng = rng_of(record.episode);
         State s = env.reset(rng);
         if (!same(s, record.start))
-          complain("reset", "episode ", record.episode, " starts differently when it is played again");
+          complain_("reset", "episode ", record.episode, " starts differently when it is played again");
         for (std::size_t t = 0; t < record.actions.size(); ++t) {
           Rng draws = at(rng, t);
           const auto step = env.step(s, record.actions[t], draws);
           const bool last = record.terminated && t + 1 == record.actions.size();
           if (!same(step, {record.states[t], record.rewards[t], last})) {
-            complain("again", "episode ", record.episode, ", step ", t,
-                     ": it goes differently when it is played again");
+            complain_("again", "episode ", record.episode, ", step ", t,
+                      ": it goes differently when it is played again");
             return;
           }
           s = step.state;
@@ -308,12 +317,12 @@ class EnvChecker {
   void randomness() {
     if constexpr (requires { env_.stochastic; }) {
       if (!env_.stochastic && draws_ > 0)
-        complain("stochastic", "it says that steps draw no random numbers, but they do");
+        complain_("stochastic", "it says that steps draw no random numbers, but they do");
       if (env_.stochastic && steps_ > 0 && draws_ == 0)
-        complain("stochastic", "it says that steps are random, but they draw nothing from the Rng they get");
+        complain_("stochastic", "it says that steps are random, but they draw nothing from the Rng they get");
     }
     if (draws_ >= 100 && differed_ == 0)
-      complain("stochastic", draws_, " steps drew random numbers, and none depends on them");
+      complain_("stochastic", draws_, " steps drew random numbers, and none depends on them");
   }
 
   /// Episodes kept going on purpose that all terminate at the time limit: it was meant as a truncation.
@@ -325,9 +334,9 @@ class EnvChecker {
       if (record.alive_on_purpose) ++kept, ends[record.terminated ? record.actions.size() : 0]++;
     for (const auto& [length, count] : ends)
       if (count == kept && kept >= 2 && std::abs(static_cast<long>(length) - options_.T) <= 1)
-        complain("time limit", "every episode that lasts terminates after ", length,
-                 " steps, which is the time limit of ", options_.T,
-                 ": time limits belong to the rollout, which truncates");
+        complain_("time limit", "every episode that lasts terminates after ", length,
+                  " steps, which is the time limit of ", options_.T,
+                  ": time limits belong to the rollout, which truncates");
   }
 
   const E& env_;
@@ -335,7 +344,7 @@ class EnvChecker {
   EnvCheck options_;
   std::vector<Record> records_;
   long steps_ = 0, draws_ = 0, differed_ = 0;  // steps taken, those that drew, those that depended on it
-  std::map<std::string, std::string> complaints_;
+  Complaints complain_;
 };
 
 }  // namespace detail
@@ -343,9 +352,8 @@ class EnvChecker {
 /// What is wrong with a world, a sentence each; empty where nothing was found. Held to, by playing it:
 /// - a step is a function of state, action and random numbers, and a start of random numbers; copies agree,
 ///   however much they were used, and nothing is remembered outside the state;
-/// - random numbers come from the Rng that is passed, where they are drawn they matter, and `stochastic`,
-/// where
-///   it is declared, is right;
+/// - random numbers come from the Rng that is passed, and where they are drawn they matter; `stochastic`,
+///   where it is declared, is right;
 /// - rewards and observations are finite, observations are float32 numbers, all of them written, and within
 ///   observation_low and observation_high where those are declared, up to the last of an episode;
 /// - actions beyond their bounds are borne;

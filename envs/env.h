@@ -1,8 +1,8 @@
 // What an environment is. A value E with
 //   E::State                        plain and copyable: whatever restarts from it is a loop
-//   E::Action                       int, a choice among env.actions; or std::array<double, n>, any numbers,
-//   of
-//                                   which those in [E::action_low, E::action_high] are meant
+//   E::Action                       int, a choice among env.actions; or
+//                                   std::array<double, n>, any numbers, of which those in
+//                                   [E::action_low, E::action_high] are meant
 //   env.observation                 length of an observation
 //   State reset(Rng&) const
 //   Step<State> step(const State&, const Action&, Rng&) const
