@@ -2,7 +2,6 @@
 #pragma once
 
 #include <concepts>
-#include <cstdio>
 #include <source_location>
 #include <stdexcept>
 #include <string>
@@ -21,34 +20,45 @@ struct NumericalFault : std::runtime_error {
 };
 
 namespace detail {
-inline std::string text(std::string_view s) { return std::string(s); }
-inline std::string text(std::integral auto x) { return std::to_string(x); }
-inline std::string text(std::floating_point auto x) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.9g", static_cast<double>(x));
-  return buffer;
-}
+
+void append_text(std::string& out, std::string_view s);
+void append_text(std::string& out, long long x);
+void append_text(std::string& out, unsigned long long x);
+void append_text(std::string& out, double x);
 /// The line of a call: " (file:line)".
-inline std::string text(const std::source_location& at) {
-  return " (" + std::string(at.file_name()) + ":" + std::to_string(at.line()) + ")";
+void append_text(std::string& out, const std::source_location& at);
+inline void append_text(std::string& out, std::signed_integral auto x) {
+  append_text(out, static_cast<long long>(x));
 }
+inline void append_text(std::string& out, std::unsigned_integral auto x) {
+  append_text(out, static_cast<unsigned long long>(x));
+}
+template <class X>
+requires requires(const X& x) { text(x); }
+void append_text(std::string& out, const X& x) { append_text(out, text(x)); }
+
 }  // namespace detail
 
 /// The parts, one after another: strings as they are, numbers in their shortest usual form, other things by
 /// their own `text`. They become strings here, so that a check that holds costs nothing.
 template <class... Parts>
-std::string join(const Parts&... parts) {
-  using detail::text;
+[[gnu::cold]] std::string join(const Parts&... parts) {
   std::string out;
-  (out.append(text(parts)), ...);
+  (detail::append_text(out, parts), ...);
   return out;
 }
 
-/// Throws Error with the joined parts unless `condition` holds.
+/// Throws Error with the joined parts.
+template <class... Parts>
+[[noreturn, gnu::cold, gnu::noinline]] void fail(const Parts&... parts) {
+  throw Error(join(parts...));
+}
+
+/// The same unless `condition` holds.
 template <class... Parts>
 void expect(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]]
-    throw Error(join(parts...));
+    fail(parts...);
 }
 
 }  // namespace lowvar

@@ -1,0 +1,23 @@
+#include "core/error.h"
+
+#include <cstdio>
+
+namespace lowvar::detail {
+
+void append_text(std::string& out, std::string_view s) { out += s; }
+void append_text(std::string& out, long long x) { out += std::to_string(x); }
+void append_text(std::string& out, unsigned long long x) { out += std::to_string(x); }
+
+void append_text(std::string& out, double x) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.9g", x);
+  out += buffer;
+}
+
+void append_text(std::string& out, const std::source_location& at) {
+  out += " (";
+  out += at.file_name();
+  out += ":" + std::to_string(at.line()) + ")";
+}
+
+}  // namespace lowvar::detail
