@@ -17,7 +17,9 @@ void append_text(std::string& out, double x) {
 void append_text(std::string& out, const std::source_location& at) {
   out += " (";
   out += at.file_name();
-  out += ":" + std::to_string(at.line()) + ")";
+  out += ":";
+  append_text(out, at.line());
+  out += ")";
 }
 
 }  // namespace lowvar::detail
