@@ -21,6 +21,7 @@ struct NumericalFault : std::runtime_error {
 
 namespace detail {
 
+// Out of line, for every check in every file names some of them.
 void append_text(std::string& out, std::string_view s);
 void append_text(std::string& out, long long x);
 void append_text(std::string& out, unsigned long long x);
