@@ -9,6 +9,7 @@
 
 #include "experiments/worlds.h"
 #include "statistics.h"
+#include "zoo.h"
 
 namespace lowvar {
 
@@ -96,30 +97,15 @@ inline Deviation compare(const std::string& env, const std::string& value,
   return compare(world, make_policy(world, "reference"), value, made(names), names, N, seed, batch);
 }
 
-inline const std::vector<std::string>& zoo() {
-  static const std::vector<std::string> names = {"reinforce",
-                                                 "reinforce-mean",
-                                                 "reinforce-optimal",
-                                                 "reinforce-per-parameter",
-                                                 "togo",
-                                                 "togo-time",
-                                                 "togo-value",
-                                                 "td",
-                                                 "nstep:3",
-                                                 "gae:0.5",
-                                                 "gae:0.95",
-                                                 "ppo-clip:0.2",
-                                                 "togo+undiscounted",
-                                                 "gae:0.95+undiscounted"};
-  return names;
+/// Examples of all that weigh one trajectory by itself and need no action values, with a recursion of
+/// moments.
+inline std::vector<std::string> zoo() {
+  return filtered(examples(), [](const EstimatorName& name) {
+    return has_recursion(name) && name.unit() == 1 && !name.family->needs.action_values;
+  });
 }
 
-/// With the rest of those that have a recursion of moments.
-inline std::vector<std::string> whole_zoo() {
-  std::vector<std::string> names = zoo();
-  names.insert(names.end(), {"togo-linear", "togo-optimal", "vtrace:1:1", "vtrace:0.7:0.4", "q-value",
-                             "all-action", "all-action+undiscounted", "rloo:2", "rloo:5"});
-  return names;
-}
+/// Examples of all that have a recursion of moments.
+inline std::vector<std::string> whole_zoo() { return filtered(examples(), has_recursion); }
 
 }  // namespace lowvar

@@ -1,5 +1,5 @@
-// A million trajectories against the oracle: every estimator, every critic, chain and four-rooms, at a
-// family-wise 1e-6.
+// A million trajectories against the oracle: every estimator of the zoo as it is discounted, every critic,
+// chain and four-rooms, at a family-wise 1e-6.
 #include <gtest/gtest.h>
 
 #include "sampled_against_exact.h"
@@ -8,7 +8,8 @@ namespace lowvar {
 namespace {
 
 void agree(const char* env, const char* value, std::uint64_t seed) {
-  const Deviation d = compare(env, value, zoo(), 1'000'000, seed);
+  const auto names = filtered(zoo(), [](const EstimatorName& name) { return !name.undiscounted; });
+  const Deviation d = compare(env, value, names, 1'000'000, seed);
   EXPECT_LT(d.mean, 1) << value << ": " << d.worst_mean;
   EXPECT_LT(d.variance, 1) << value << ": " << d.worst_variance;
 }

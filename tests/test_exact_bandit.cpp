@@ -473,5 +473,16 @@ TEST(QuadraticBandit, RefusesWhatDoesNotFit) {
   EXPECT_THROW(policy_gradient(bandit, three), Error);
 }
 
+TEST(ExactBandit, EqualRewardsAreAdvantagesOfZeroHoweverLarge) {
+  for (const double r : {0.1, 1e9 / 3, -1e15})
+    for (const GroupAdvantage& advantage :
+         {leave_one_out_advantage(), group_mean_advantage(), group_normalised_advantage(0),
+          group_normalised_advantage(1, 1e-8)}) {
+      std::vector<double> A(6, 1);
+      advantage(std::vector<double>(6, r), A);
+      EXPECT_EQ(A, std::vector<double>(6, 0.0)) << r;
+    }
+}
+
 }  // namespace
 }  // namespace lowvar

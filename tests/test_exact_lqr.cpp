@@ -13,6 +13,7 @@
 #include "autograd/autograd.h"
 #include "envs/check.h"
 #include "tests/statistics.h"
+#include "zoo.h"
 
 namespace lowvar {
 namespace {
@@ -273,7 +274,7 @@ double weighted(const std::vector<Trajectory>& all, auto&& f) {
 }
 
 /// Psi_t of an estimator with gamma^t in front of the score, but for the name's own choice of it.
-std::vector<double> weights_of(const OracleName& name, const Case& c, const QuadraticValues& V,
+std::vector<double> weights_of(const EstimatorName& name, const Case& c, const QuadraticValues& V,
                                const std::vector<double>& mean_G, const Trajectory& x) {
   const int T = c.world.T;
   const double g = c.world.gamma;
@@ -285,26 +286,29 @@ std::vector<double> weights_of(const OracleName& name, const Case& c, const Quad
     double G = 0;
     for (int k = t; k < T; ++k) G += std::pow(g, k - t) * x.r[at(k)];
     double sum = 0;
-    switch (name.rule) {
-      case OracleRule::togo:
+    switch (name.id()) {
+      case FamilyId::togo:
         sum = G;
         break;
-      case OracleRule::togo_time:
+      case FamilyId::togo_time:
         sum = G - mean_G[at(t)];
         break;
-      case OracleRule::togo_value:
+      case FamilyId::togo_value:
         sum = G - value(V, t, x.s[at(t)]);
         break;
-      case OracleRule::td:
+      case FamilyId::td:
         sum = delta(t);
         break;
-      case OracleRule::nstep:
-        for (int i = 0; i < static_cast<int>(name.parameter) && t + i < T; ++i)
+      case FamilyId::nstep:
+        for (int i = 0; i < static_cast<int>(name.arguments[0]) && t + i < T; ++i)
           sum += std::pow(g, i) * delta(t + i);
         break;
-      case OracleRule::ppo_clip:
-      case OracleRule::gae: {
-        const double lambda = name.rule == OracleRule::gae ? name.parameter : 0.95;
+      case FamilyId::vtrace:  // of ratios that are one and not cut
+      case FamilyId::ppo_clip:
+      case FamilyId::gae: {
+        const double lambda = name.id() == FamilyId::gae        ? name.arguments[0]
+                              : name.id() == FamilyId::ppo_clip ? 0.95
+                                                                : 1;
         for (int i = 0; t + i < T; ++i) sum += std::pow(g * lambda, i) * delta(t + i);
         break;
       }
@@ -318,7 +322,7 @@ std::vector<double> weights_of(const OracleName& name, const Case& c, const Quad
 
 ExactMoments by_definition(const std::string& estimator, const Case& c, const QuadraticValues& V,
                            const std::vector<Trajectory>& all, std::size_t first, std::size_t count) {
-  const OracleName name = oracle_name(estimator);
+  const EstimatorName name = parse_estimator(estimator);
   const int T = c.world.T;
   const auto R = [&](const Trajectory& x) {
     double sum = 0;
@@ -337,7 +341,7 @@ ExactMoments by_definition(const std::string& estimator, const Case& c, const Qu
       for (int k = t; k < T; ++k) G += std::pow(c.world.gamma, k - t) * x.r[at(k)];
       return G;
     }));
-  const bool whole = estimator.starts_with("reinforce");
+  const bool whole = name.family->kind == EstimatorKind::whole;
   std::vector<double> b(count, 0.0);
   double SSR = 0, SS = 0;
   for (std::size_t i = 0; whole && i < count; ++i) {
@@ -345,10 +349,10 @@ ExactMoments by_definition(const std::string& estimator, const Case& c, const Qu
     const double below = weighted(all, [&](const Trajectory& x) { return S(x, i) * S(x, i); });
     SSR += above;
     SS += below;
-    if (name.rule == OracleRule::reinforce_per_parameter) b[i] = above / below;
+    if (name.id() == FamilyId::reinforce_per_parameter) b[i] = above / below;
   }
-  if (name.rule == OracleRule::reinforce_mean) std::fill(b.begin(), b.end(), mean_G[0]);
-  if (name.rule == OracleRule::reinforce_optimal) std::fill(b.begin(), b.end(), SSR / SS);
+  if (name.id() == FamilyId::reinforce_mean) std::fill(b.begin(), b.end(), mean_G[0]);
+  if (name.id() == FamilyId::reinforce_optimal) std::fill(b.begin(), b.end(), SSR / SS);
   ExactMoments out{std::vector<double>(count), std::vector<double>(count)};
   std::vector<double> second(count);
   for (const Trajectory& x : all) {
@@ -367,27 +371,17 @@ ExactMoments by_definition(const std::string& estimator, const Case& c, const Qu
   return out;
 }
 
-const std::vector<std::string> kEstimators{"reinforce",
-                                           "reinforce-mean",
-                                           "reinforce-optimal",
-                                           "reinforce-per-parameter",
-                                           "togo",
-                                           "togo-time",
-                                           "togo-value",
-                                           "td",
-                                           "nstep:1",
-                                           "nstep:2",
-                                           "nstep:7",
-                                           "gae:0",
-                                           "gae:0.6",
-                                           "gae:1",
-                                           "ppo-clip:0.2",
-                                           "togo+undiscounted",
-                                           "togo-time+undiscounted",
-                                           "togo-value+undiscounted",
-                                           "td+undiscounted",
-                                           "nstep:2+undiscounted",
-                                           "gae:0.6+undiscounted"};
+const std::vector<std::string> kEstimators = filtered(every_estimator(), [](const EstimatorName& name) {
+  switch (name.id()) {
+    case FamilyId::togo_linear:
+    case FamilyId::togo_optimal:
+      return false;
+    case FamilyId::vtrace:
+      return !name.whitened && name.arguments[0] >= 1 && name.arguments[1] >= 1;
+    default:
+      return has_recursion(name) && name.unit() == 1 && !name.family->needs.action_values;
+  }
+});
 
 std::vector<Case> small_cases() {
   return {random_case(1, 1, 2, true, 1),  random_case(2, 1, 3, false, 2), random_case(1, 2, 2, false, 3),
@@ -874,7 +868,7 @@ TEST(ExactLqr, SampledEstimatesAgree) {
         x.s.push_back(std::move(next));
       }
       for (std::size_t k = 0; k < estimators.size(); ++k) {
-        const std::vector<double> psi = weights_of(oracle_name(estimators[k]), c, V, {}, x);
+        const std::vector<double> psi = weights_of(parse_estimator(estimators[k]), c, V, {}, x);
         for (std::size_t i = 0; i < d; ++i) {
           double g = 0;
           for (int t = 0; t < world.T; ++t) g += psi[at(t)] * x.z[at(t)][i];

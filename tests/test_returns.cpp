@@ -58,13 +58,20 @@ struct Largest {
 TEST(Returns, AreTheirSums) {
   Largest away;
   for_each_pattern([&](const Episode& e, const std::vector<double>&) {
-    std::vector<double> G(e.r.size());
+    const std::size_t n = e.r.size();
+    std::vector<double> G(n), cut(n);  // without and with what follows the last step
+    const double bootstrap = e.next_v.back();
     returns_to_go(e.r, e.gamma, G);
-    for (std::size_t t = 0; t < G.size(); ++t) {
+    returns_to_go(e.r, e.gamma, cut, bootstrap);
+    for (std::size_t t = 0; t < n; ++t) {
       double sum = 0;
-      for (std::size_t k = t; k < G.size(); ++k) sum += std::pow(e.gamma, k - t) * e.r[k];
+      for (std::size_t k = t; k < n; ++k) sum += std::pow(e.gamma, k - t) * e.r[k];
+      const double followed = sum + std::pow(e.gamma, n - t) * bootstrap;
       away(G[t], sum);
-      if (t == 0) away(discounted_return(e.r, e.gamma), sum);
+      away(cut[t], followed);
+      if (t > 0) continue;
+      away(discounted_return(e.r, e.gamma), sum);
+      away(discounted_return(e.r, e.gamma, bootstrap), followed);
     }
   });
   EXPECT_LT(away.value, 1e-12);
@@ -134,10 +141,8 @@ TEST(Returns, Identities) {
     const std::size_t n = e.r.size();
     std::vector<double> A = delta, G(n), whole = delta;
     const std::vector<double> ones(n, 1);
-    gae(A, e.gamma, 1);  // GAE(1) = reward-to-go - V, the bootstrap being the last reward
-    std::vector<double> r = e.r;
-    r.back() += e.gamma * e.next_v.back();
-    returns_to_go(r, e.gamma, G);
+    gae(A, e.gamma, 1);  // GAE(1) = reward-to-go - V
+    returns_to_go(e.r, e.gamma, G, e.next_v.back());
     for (std::size_t t = 0; t < n; ++t) one(A[t], G[t] - e.v[t]);
     A = delta;
     gae(A, e.gamma, 0);  // GAE(0) = TD
@@ -152,6 +157,17 @@ TEST(Returns, Identities) {
   EXPECT_LT(on_policy.value, 1e-12);
 }
 
+TEST(Returns, OfNoStepIsWhatFollows) {
+  EXPECT_EQ(discounted_return({}, 0.5), 0);
+  EXPECT_EQ(discounted_return({}, 0.5, 3), 3);
+  returns_to_go({}, 0.5, {}, 3);
+  const std::vector<double> r{1, 2};
+  EXPECT_EQ(discounted_return(r, 0.5, 8), 4);
+  std::vector<double> G(2);
+  returns_to_go(r, 0.5, G, 8);
+  EXPECT_EQ(G, (std::vector<double>{4, 6}));
+}
+
 TEST(Returns, StandardisedNumbersHaveMeanZeroAndDeviationOne) {
   std::vector<double> x{3, 5, 10}, equal{2, 2, 2}, single{7};
   standardise(x), standardise(equal), standardise(single);
@@ -160,6 +176,29 @@ TEST(Returns, StandardisedNumbersHaveMeanZeroAndDeviationOne) {
   EXPECT_EQ(equal, std::vector<double>(3, 0.0));
   EXPECT_EQ(single, std::vector<double>(1, 0.0));
   standardise({});
+}
+
+TEST(Returns, EqualNumbersAreStandardisedToZeroHoweverLargeAndMany) {
+  for (const double x : {0.1, 1e6 / 3, 1e9, -1e15, 1e300})
+    for (const std::size_t n : {1u, 2u, 3u, 6u, 7u, 49u, 1000u}) {
+      std::vector<double> centred(n, x), standardised(n, x);
+      centre(centred), standardise(standardised);
+      EXPECT_EQ(centred, std::vector<double>(n, 0.0)) << x << ", " << n;
+      EXPECT_EQ(standardised, std::vector<double>(n, 0.0)) << x << ", " << n;
+    }
+  // The plain mean of six numbers 1e9 / 3 is another number, and 1e-8 does not hide it.
+  const double x = 1e9 / 3;
+  double mean = 0;
+  for (int i = 0; i < 6; ++i) mean += x / 6;
+  EXPECT_GT(std::abs(x - mean), 1e-8);
+}
+
+TEST(Returns, ALargeOffsetCostsNoDigits) {
+  const std::vector<double> plain{3, 5, 10, -2};
+  std::vector<double> a = plain, b = plain;
+  for (double& each : b) each += 1e12;
+  standardise(a), standardise(b);
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-15);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Psi: what multiplies grad log pi(a_t|s_t) (Schulman et al. 2016, eq. 1), for one trajectory of n steps.
 // Pure functions of spans of length n. v_t = V_t(s_t); next_v_t = V_{t+1}(s_{t+1}), which is 0 where nothing
-// follows.
+// follows. A bootstrap is the value of what follows the last step, 0 where nothing does: G_n = bootstrap.
 #pragma once
 
 #include <algorithm>
@@ -9,16 +9,17 @@
 
 namespace lowvar {
 
-/// R = sum_t gamma^t r_t.
-inline double discounted_return(std::span<const double> r, double gamma) {
-  double R = 0;
+/// R = sum_{t<n} gamma^t r_t + gamma^n bootstrap.
+inline double discounted_return(std::span<const double> r, double gamma, double bootstrap = 0) {
+  double R = bootstrap;
   for (std::size_t t = r.size(); t-- > 0;) R = r[t] + gamma * R;
   return R;
 }
 
-/// G_t = sum_{k>=t} gamma^(k-t) r_k (Sutton & Barto 2018, eq. 3.9).
-inline void returns_to_go(std::span<const double> r, double gamma, std::span<double> G) {
-  double next = 0;
+/// G_t = sum_{t<=k<n} gamma^(k-t) r_k + gamma^(n-t) bootstrap (Sutton & Barto 2018, eq. 3.9).
+inline void returns_to_go(std::span<const double> r, double gamma, std::span<double> G,
+                          double bootstrap = 0) {
+  double next = bootstrap;
   for (std::size_t t = r.size(); t-- > 0;) G[t] = next = r[t] + gamma * next;
 }
 
@@ -57,12 +58,21 @@ inline void vtrace(std::span<double> delta, std::span<const double> rho, double 
   }
 }
 
-/// x minus its mean, over its standard deviation (n - 1) plus 1e-8: zero where all are equal or there is but
+/// x minus its mean, which is formed as x_0 + mean(x - x_0): equal numbers, however large, give zeros.
+inline void centre(std::span<double> x) {
+  if (x.empty()) return;
+  const double first = x.front();
+  double mean = 0;
+  for (double& each : x) each -= first, mean += each / static_cast<double>(x.size());
+  for (double& each : x) each -= mean;
+}
+
+/// x minus its mean, over its standard deviation (n - 1) plus 1e-8: zeros where all are equal or there is but
 /// one.
 inline void standardise(std::span<double> x) {
-  double mean = 0, square = 0;
-  for (const double each : x) mean += each / static_cast<double>(x.size());
-  for (double& each : x) each -= mean, square += each * each;
+  centre(x);
+  double square = 0;
+  for (const double each : x) square += each * each;
   const double deviation = x.size() > 1 ? std::sqrt(square / static_cast<double>(x.size() - 1)) : 0;
   for (double& each : x) each /= deviation + 1e-8;
 }

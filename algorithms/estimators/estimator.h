@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "algorithms/data/trajectory.h"
+#include "algorithms/estimators/names.h"
 #include "algorithms/estimators/surrogates.h"
 #include "envs/lqr.h"
 #include "nn/policy.h"
@@ -63,13 +64,19 @@ struct Estimator {
   std::string name = {};      // as typed
   std::string equation = {};  // g, in the notation of docs/math.md
   std::string source = {};    // paper and equation number
-  std::string bias = {};      // why E g is not the gradient, even on-policy with an exact critic; else empty
+  /// Why E g is not the gradient even with the exact critic (that of the policy that acts); empty where it
+  /// is. On-policy, and on data of another policy, of those that take such.
+  std::string bias = {}, bias_off_policy = {};
+  /// On-policy any critic that is 0 at the end of an episode leaves E g as it is.
+  bool any_critic = false;
   bool needs_critic = false;
   bool needs_action_values = false;  // of the critic, too
   bool needs_constants = false;
   bool needs_states = false;    // constants of each state, which tabular worlds alone have
   bool needs_dynamics = false;  // to differentiate
   bool off_policy = false;      // has importance weights: data may come from another policy
+  bool weighs_ratios = false;   // they are part of Psi, which is of one theta: another one needs another Psi
+  double clip = 0;              // ratios further than that from 1 are cut off; 0: none are
   /// How many trajectories make an independent estimate, which is the mean of their g: one; a group of so
   /// many, one after another; or 0, the whole batch it is given.
   int unit = 1;
@@ -94,24 +101,10 @@ struct Estimator {
 /// it.
 Estimator make_estimator(std::string_view name);
 
-/// One line for each family: how it is written and an example that can be made.
-struct EstimatorFamily {
-  std::string pattern;
-  std::string example;
-};
-std::vector<EstimatorFamily> estimator_families();
-
-/// Adds a family to those that make_estimator knows; to be called before threads start. `make` gets the name
-/// as typed and what follows its first colon. Throws Error where the name is taken.
+/// Adds a family to those that make_estimator knows; to be called before threads start. Of the row its
+/// pattern, example and kind are used; what it needs stands in the Estimator. `make` gets the name as typed
+/// and what follows its first colon, without suffixes. Throws Error where the name is taken.
 using MakeEstimator = std::function<Estimator(std::string_view name, std::string_view argument)>;
-void add_estimator(EstimatorFamily family, MakeEstimator make);
-
-/// Estimates of several estimators from the same trajectories and one backward pass: for each, [G x d], row i
-/// the sum over the rows [offset[i], offset[i+1]) of its weighted scores at theta. With a trajectory a group
-/// this is what the ruler measures; with all rows one group, divided by their number of trajectories, what an
-/// optimiser follows.
-std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimators, const Policy& policy,
-                                    const std::vector<Array<double>>& theta, const Trajectories& batch,
-                                    std::span<const int> offset, const Constants& constants);
+void add_estimator(const EstimatorFamily& family, MakeEstimator make);
 
 }  // namespace lowvar

@@ -11,6 +11,13 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 double sum(std::span<const double> x) { return std::accumulate(x.begin(), x.end(), 0.0); }
 
+/// Exactly the first where all are equal.
+double mean_of(std::span<const double> r) {
+  double apart = 0;
+  for (const double x : r) apart += x - r.front();
+  return r.front() + apart / static_cast<double>(r.size());
+}
+
 void check(const Bandit& bandit, std::span<const double> p) {
   expect(!bandit.arms.empty() && p.size() == bandit.arms.size(),
          "the policy must have a probability for each of ", bandit.arms.size(), " arms (at least one), got ",
@@ -181,14 +188,14 @@ ExactMoments group_mean_moments(const Bandit& bandit, std::span<const double> p,
 
 GroupAdvantage leave_one_out_advantage() {
   return [](std::span<const double> r, std::span<double> A) {
-    const double N = static_cast<double>(r.size()), total = sum(r);
-    for (std::size_t i = 0; i < r.size(); ++i) A[i] = r[i] - (total - r[i]) / (N - 1);
+    const double N = static_cast<double>(r.size()), mean = mean_of(r);
+    for (std::size_t i = 0; i < r.size(); ++i) A[i] = (r[i] - mean) * N / (N - 1);
   };
 }
 
 GroupAdvantage group_mean_advantage() {
   return [](std::span<const double> r, std::span<double> A) {
-    const double mean = sum(r) / static_cast<double>(r.size());
+    const double mean = mean_of(r);
     for (std::size_t i = 0; i < r.size(); ++i) A[i] = r[i] - mean;
   };
 }
@@ -197,13 +204,13 @@ GroupAdvantage group_normalised_advantage(int ddof, double epsilon) {
   expect(ddof == 0 || ddof == 1, "ddof must be 0 or 1, got ", ddof);
   expect(epsilon >= 0, "epsilon cannot be negative, got ", epsilon);
   return [ddof, epsilon](std::span<const double> r, std::span<double> A) {
-    if (std::all_of(r.begin(), r.end(), [&](double x) { return x == r.front(); })) {
+    const double N = static_cast<double>(r.size()), mean = mean_of(r);
+    double squares = 0;
+    for (const double x : r) squares += (x - mean) * (x - mean);
+    if (squares == 0) {
       std::fill(A.begin(), A.end(), 0.0);
       return;
     }
-    const double N = static_cast<double>(r.size()), mean = sum(r) / N;
-    double squares = 0;
-    for (const double x : r) squares += (x - mean) * (x - mean);
     for (std::size_t i = 0; i < r.size(); ++i)
       A[i] = (r[i] - mean) / (std::sqrt(squares / (N - ddof)) + epsilon);
   };

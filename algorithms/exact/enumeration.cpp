@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "algorithms/estimators/names.h"
 #include "core/blas.h"
 
 namespace lowvar {
@@ -79,19 +80,27 @@ struct Constants {
       linear;  // [S+3], the least-squares fit of G on 1_s, tau, tau^2, tau^3 with tau = t / 100
 };
 
+/// x minus its mean, counted from the least of them: exactly 0 where all are equal.
+std::vector<double> centred(std::vector<double> x) {
+  const double least = x.empty() ? 0 : *std::min_element(x.begin(), x.end());
+  double mean = 0;
+  for (const double each : x) mean += (each - least) / static_cast<double>(x.size());
+  for (double& each : x) each = (each - least) - mean;
+  return x;
+}
+
 /// x minus its mean, over its standard deviation (n - 1) plus 1e-8.
 std::vector<double> standardised(const std::vector<double>& x) {
-  double mean = 0, square = 0;
-  for (const double each : x) mean += each / static_cast<double>(x.size());
-  for (const double each : x) square += (each - mean) * (each - mean);
+  std::vector<double> out = centred(x);
+  double square = 0;
+  for (const double each : out) square += each * each;
   const double deviation = x.size() < 2 ? 0 : std::sqrt(square / (static_cast<double>(x.size()) - 1));
-  std::vector<double> out;
-  for (const double each : x) out.push_back((each - mean) / (deviation + 1e-8));
+  for (double& each : out) each /= deviation + 1e-8;
   return out;
 }
 
 struct Problem {
-  OracleName name;
+  EstimatorName name;
   const Mdp& mdp;
   const Array<double>& pi;
   const Array<double>& behaviour;
@@ -132,54 +141,74 @@ struct Problem {
   /// The weight of z_t: the advantage of a causal estimator.
   double advantage(const Trajectory& path, const Sample& x, std::size_t t) const {
     const double all = mdp.T;
-    switch (name.rule) {
-      case OracleRule::togo:
+    switch (name.id()) {
+      case FamilyId::togo:
         return discounted_sum(x.r, t, mdp.gamma, all);
-      case OracleRule::togo_time:
+      case FamilyId::togo_time:
         return discounted_sum(x.r, t, mdp.gamma, all) - constants.mean_return_to_go[t];
-      case OracleRule::togo_value:
+      case FamilyId::togo_value:
         return discounted_sum(x.r, t, mdp.gamma, all) - values(t, path[t].state);
-      case OracleRule::td:
+      case FamilyId::td:
         return x.delta[t];
-      case OracleRule::nstep:
-        return discounted_sum(x.delta, t, mdp.gamma, name.parameter);
-      case OracleRule::gae:
-        return discounted_sum(x.delta, t, mdp.gamma * name.parameter, all);
-      case OracleRule::togo_normalised: {
+      case FamilyId::nstep:
+        return discounted_sum(x.delta, t, mdp.gamma, name.arguments[0]);
+      case FamilyId::gae:
+        return discounted_sum(x.delta, t, mdp.gamma * name.arguments[0], all);
+      case FamilyId::togo_normalised: {
         std::vector<double> G;
         for (std::size_t k = 0; k < path.size(); ++k) G.push_back(discounted_sum(x.r, k, mdp.gamma, all));
         return standardised(G)[t];
       }
-      case OracleRule::togo_linear: {
+      case FamilyId::togo_linear: {
         const double tau = static_cast<double>(t) / 100;
         const std::vector<double>& w = constants.linear;
         return discounted_sum(x.r, t, mdp.gamma, all) - w[at(path[t].state)] -
                tau * (w[at(mdp.S)] + tau * (w[at(mdp.S) + 1] + tau * w[at(mdp.S) + 2]));
       }
-      case OracleRule::togo_optimal:
+      case FamilyId::togo_optimal:
         return discounted_sum(x.r, t, mdp.gamma, all) - constants.optimal(t, path[t].state);
-      case OracleRule::q_value:
+      case FamilyId::q_value:
         return Q(static_cast<int>(t) * mdp.S + path[t].state, path[t].action);
-      case OracleRule::vtrace: {
+      case FamilyId::vtrace: {
         // v_{t+1} - V(s_{t+1}), the bootstrap standing inside the last delta
         double ahead = 0, product = 1;
         for (std::size_t k = t + 1; k < path.size(); ++k) {
           ahead += std::pow(mdp.gamma, static_cast<double>(k - t - 1)) * product *
-                   std::min(name.parameter, ratio(path[k])) * x.delta[k];
-          product *= std::min(name.second, ratio(path[k]));
+                   std::min(name.arguments[0], ratio(path[k])) * x.delta[k];
+          product *= std::min(name.arguments[1], ratio(path[k]));
         }
-        return std::min(name.parameter, ratio(path[t])) * (x.delta[t] + mdp.gamma * ahead);
+        return std::min(name.arguments[0], ratio(path[t])) * (x.delta[t] + mdp.gamma * ahead);
       }
-      default:
+      case FamilyId::ppo_clip:
         return discounted_sum(x.delta, t, mdp.gamma * 0.95, all);
+      default:
+        undefined();
     }
   }
 
   /// The factor of z_t in the clipped surrogate's gradient: rho A, or 0 where clipping cuts the gradient off.
   double clipped(const Step& step, double A) const {
-    const double rho = pi(step.state, step.action) / behaviour(step.state, step.action);
-    const double bounded = std::clamp(rho, 1 - name.parameter, 1 + name.parameter);
+    const double rho = ratio(step);
+    const double bounded = std::clamp(rho, 1 - name.arguments[0], 1 + name.arguments[0]);
     return rho * A <= bounded * A ? rho * A : 0;
+  }
+
+  /// The factor of z_t but for its discount, A being the step's advantage.
+  double factor(const Step& step, double A) const {
+    return name.id() == FamilyId::ppo_clip ? clipped(step, A) : A;
+  }
+
+  /// The weights of a group with these returns.
+  std::vector<double> group_advantages(const std::vector<double>& R) const {
+    if (name.id() == FamilyId::grpo) return standardised(R);
+    if (name.id() != FamilyId::rloo) undefined();
+    std::vector<double> A = centred(R);  // R_i - mean_{j!=i} R_j = (R_i - mean R) n / (n - 1)
+    for (double& each : A) each *= static_cast<double>(R.size()) / (static_cast<double>(R.size()) - 1);
+    return A;
+  }
+
+  [[noreturn]] void undefined() const {
+    fail("estimator \"", name.family->pattern, "\" has no exact moments");
   }
 
   std::vector<double> estimate(const Trajectory& path) const {
@@ -189,26 +218,24 @@ struct Problem {
       for (std::size_t i = 0; i < g.size(); ++i) g[i] = (x.R - b(i)) * x.S[i];
       return g;
     };
-    switch (name.rule) {
-      case OracleRule::reinforce:
+    switch (name.id()) {
+      case FamilyId::reinforce:
         return whole([](std::size_t) { return 0.0; });
-      case OracleRule::reinforce_mean:
+      case FamilyId::reinforce_mean:
         return whole([&](std::size_t) { return constants.b; });
-      case OracleRule::reinforce_optimal:
+      case FamilyId::reinforce_optimal:
         return whole([&](std::size_t) { return constants.b_star; });
-      case OracleRule::reinforce_per_parameter:
+      case FamilyId::reinforce_per_parameter:
         return whole([&](std::size_t i) { return constants.b_i[i]; });
       default:
         break;
     }
     double discount = 1;
     for (std::size_t t = 0; t < path.size(); ++t) {
-      if (name.rule == OracleRule::all_action) {
+      if (name.id() == FamilyId::all_action)
         add_all_actions(g, t, path[t].state, discount);
-      } else {
-        const double A = advantage(path, x, t);
-        add_score(g, path[t], discount * (name.rule == OracleRule::ppo_clip ? clipped(path[t], A) : A));
-      }
+      else
+        add_score(g, path[t], discount * factor(path[t], advantage(path, x, t)));
       if (!name.undiscounted) discount *= mdp.gamma;
     }
     return g;
@@ -221,7 +248,7 @@ Constants enumerated_constants(const Problem& problem) {
   std::vector<double> S2 = zero, S2R = zero, running(at(mdp.T)), to_go(at(mdp.T));
   double J = 0;
   const int features = mdp.S + 3;
-  const bool fit = problem.name.rule == OracleRule::togo_linear;
+  const bool fit = problem.name.id() == FamilyId::togo_linear;
   Array<double> z2 = zeros<double>(mdp.T, mdp.S), z2G = z2,
                 XX = zeros<double>(fit ? features : 0, fit ? features : 0),
                 XG = zeros<double>(fit ? features : 0, 1);
@@ -285,7 +312,7 @@ void expect_equal(const Mdp& mdp, const Array<double>& pi, const Array<double>& 
 }
 
 void check_action_values(const Problem& problem) {
-  if (problem.name.rule != OracleRule::q_value && problem.name.rule != OracleRule::all_action) return;
+  if (!problem.name.family->needs.action_values) return;
   expect(shape(problem.Q) == Shape{problem.mdp.T * problem.mdp.S, problem.mdp.A},
          "the action values must be [horizon*states x actions] = ",
          text(Shape{problem.mdp.T * problem.mdp.S, problem.mdp.A}), ", got ", text(shape(problem.Q)));
@@ -313,20 +340,13 @@ std::vector<double> unit_estimate(const Problem& problem, const std::vector<cons
       for (std::size_t t = 0; t < w->path.size(); ++t)
         problem.add_score(
             g, w->path[t],
-            all[k++] / n *
+            problem.factor(w->path[t], all[k++]) / n *
                 (problem.name.undiscounted ? 1 : std::pow(problem.mdp.gamma, static_cast<double>(t))));
     return g;
   }
   std::vector<double> R;
   for (const Weighed* w : unit) R.push_back(w->R);
-  std::vector<double> A = standardised(R);
-  if (problem.name.rule == OracleRule::rloo)
-    for (std::size_t i = 0; i < R.size(); ++i) {
-      double others = 0;
-      for (std::size_t j = 0; j < R.size(); ++j)
-        if (j != i) others += R[j] / (n - 1);
-      A[i] = R[i] - others;
-    }
+  const std::vector<double> A = problem.group_advantages(R);
   for (std::size_t i = 0; i < unit.size(); ++i)
     for (std::size_t j = 0; j < g.size(); ++j) g[j] += A[i] * unit[i]->S[j] / n;
   return g;
@@ -359,16 +379,15 @@ long count_trajectories(const Mdp& mdp, const Array<double>& behaviour, long lim
 Enumeration enumerate(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
                       const Array<double>& behaviour, const Array<double>& values, long limit,
                       const Array<double>& Q) {
-  Problem problem{oracle_name(estimator), mdp, pi, behaviour, values, Q};
-  const OracleRule rule = problem.name.rule;
-  expect(!problem.name.whitened && rule != OracleRule::rloo && rule != OracleRule::grpo, "estimator \"",
-         estimator, "\" weighs several trajectories together; enumerate_units has its moments");
+  Problem problem{parse_estimator(estimator), mdp, pi, behaviour, values, Q};
+  expect(problem.name.unit() == 1, "estimator \"", estimator,
+         "\" weighs several trajectories together; enumerate_units has its moments");
   check_action_values(problem);
   check_policy(mdp, pi);
   check_values(mdp, values);
   const long trajectories = count_trajectories(mdp, behaviour, limit);
   expect(trajectories <= limit, "the MDP has more than ", limit, " trajectories, too many to enumerate");
-  if (rule != OracleRule::ppo_clip && rule != OracleRule::vtrace) expect_equal(mdp, pi, behaviour, estimator);
+  if (!problem.name.family->off_policy) expect_equal(mdp, pi, behaviour, estimator);
   problem.constants = enumerated_constants(problem);
 
   const std::size_t n = at(mdp.S) * at(mdp.A);
@@ -396,26 +415,27 @@ Enumeration enumerate(std::string_view estimator, const Mdp& mdp, const Array<do
 }
 
 ExactMoments enumerate_units(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
-                             const Array<double>& values, int unit, double limit, const Array<double>& Q) {
-  Problem problem{oracle_name(estimator), mdp, pi, pi, values, Q};
-  const OracleRule rule = problem.name.rule;
-  const bool group = rule == OracleRule::rloo || rule == OracleRule::grpo;
-  expect(group || problem.name.whitened, "estimator \"", estimator, "\" weighs each trajectory by itself");
-  expect(unit >= 2 && (!group || unit == static_cast<int>(problem.name.parameter)), "estimator \"", estimator,
-         "\" cannot be of ", unit, " trajectories");
+                             const Array<double>& behaviour, const Array<double>& values, int unit,
+                             double limit, const Array<double>& Q) {
+  Problem problem{parse_estimator(estimator), mdp, pi, behaviour, values, Q};
+  const bool group = problem.name.family->groups;
+  expect(problem.name.unit() != 1, "estimator \"", estimator, "\" weighs each trajectory by itself");
+  expect(unit >= 2 && (!group || unit == problem.name.unit()), "estimator \"", estimator, "\" cannot be of ",
+         unit, " trajectories");
   check_policy(mdp, pi);
   check_values(mdp, values);
   check_action_values(problem);
   const auto most = static_cast<long>(std::min(limit, 1e6));
-  const long trajectories = count_trajectories(mdp, pi, most);
+  const long trajectories = count_trajectories(mdp, behaviour, most);
   double multisets = 1;  // C(trajectories + unit - 1, unit)
   for (int k = 1; k <= unit; ++k) multisets *= static_cast<double>(trajectories + k - 1) / k;
   expect(trajectories <= most && multisets <= limit, "the MDP has too many sets of ", unit,
          " trajectories to enumerate, more than ", limit);
+  if (!problem.name.family->off_policy) expect_equal(mdp, pi, behaviour, estimator);
   problem.constants = enumerated_constants(problem);
 
   std::vector<Weighed> all;
-  for_each_trajectory(mdp, pi, [&](const Trajectory& path, double p) {
+  for_each_trajectory(mdp, behaviour, [&](const Trajectory& path, double p) {
     const Sample x = problem.sample(path);
     all.push_back({p, path, x.R, x.S, {}});
     for (std::size_t t = 0; problem.name.whitened && t < path.size(); ++t)

@@ -37,9 +37,10 @@ Enumeration enumerate(std::string_view estimator, const Mdp& mdp, const Array<do
 
 /// Moments of the mean estimate of `unit` trajectories that are weighed together, by enumerating all
 /// multisets of them: those of rloo:N and grpo:N (unit = N) start from the same state, those of a batch with
-/// +whitened do not. Throws Error where there are more than `limit` multisets.
+/// +whitened do not, and with it vtrace and ppo-clip may differ from `behaviour`. Throws Error where there
+/// are more than `limit` multisets.
 ExactMoments enumerate_units(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
-                             const Array<double>& values, int unit, double limit = 1e7,
-                             const Array<double>& Q = {});
+                             const Array<double>& behaviour, const Array<double>& values, int unit,
+                             double limit = 1e7, const Array<double>& Q = {});
 
 }  // namespace lowvar

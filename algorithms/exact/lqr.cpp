@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "algorithms/estimators/names.h"
 #include "core/blas.h"
 #include "core/parallel.h"
 
@@ -695,7 +696,7 @@ ExactMoments causal_moments(const Lqg& world, const LinearGaussianPolicy& policy
 
 ExactMoments exact_moments(std::string_view estimator, const Lqg& world, const LinearGaussianPolicy& policy,
                            const QuadraticValues& critic, LqgParameters which) {
-  const OracleName name = oracle_name(estimator);
+  const EstimatorName name = parse_estimator(estimator);
   expect(!name.whitened, "whitened advantages have no recursion of moments");
   check_lqg(world);
   check_values(world, critic);
@@ -709,40 +710,40 @@ ExactMoments exact_moments(std::string_view estimator, const Lqg& world, const L
     return with_baseline(m, baselines_of(m));
   };
   const auto constant = [](double b, const ReturnMoments& m) { return std::vector<double>(m.S2.size(), b); };
-  switch (name.rule) {
-    case OracleRule::reinforce:
+  switch (name.id()) {
+    case FamilyId::reinforce:
       return reinforce([&](const ReturnMoments& m) { return constant(0, m); });
-    case OracleRule::reinforce_mean:
+    case FamilyId::reinforce_mean:
       return reinforce([&](const ReturnMoments& m) { return constant(m.J, m); });
-    case OracleRule::reinforce_optimal:
+    case FamilyId::reinforce_optimal:
       return reinforce([&](const ReturnMoments& m) { return constant(optimal_baseline(m), m); });
-    case OracleRule::reinforce_per_parameter:
+    case FamilyId::reinforce_per_parameter:
       return reinforce(optimal_baselines);
-    case OracleRule::togo:
+    case FamilyId::togo:
       return causal(none, none, world.gamma);
-    case OracleRule::togo_time: {
+    case FamilyId::togo_time: {
       QuadraticValues mean = none;
       const std::vector<double> G = mean_returns_to_go(world, policy);
       for (int t = 0; t < world.T; ++t) mean.c[at(t)] = -G[at(t)];
       return causal(none, mean, world.gamma);
     }
-    case OracleRule::togo_value: {
+    case FamilyId::togo_value: {
       // sum_{k >= t} gamma^(k-t) delta_k = G_t - V_t(s_t) where V_T = 0
       QuadraticValues ends_at_zero = critic;
       ends_at_zero.P.back() = none.P.back();
       ends_at_zero.c.back() = 0;
       return causal(ends_at_zero, none, world.gamma);
     }
-    case OracleRule::td:
+    case FamilyId::td:
       return causal(critic, none, 0);
-    case OracleRule::nstep:
-      return causal(critic, none, world.gamma, static_cast<int>(name.parameter));
-    case OracleRule::gae:
-      return causal(critic, none, world.gamma * name.parameter);
-    case OracleRule::ppo_clip:
+    case FamilyId::nstep:
+      return causal(critic, none, world.gamma, static_cast<int>(name.arguments[0]));
+    case FamilyId::gae:
+      return causal(critic, none, world.gamma * name.arguments[0]);
+    case FamilyId::ppo_clip:
       return causal(critic, none, world.gamma * 0.95);
-    case OracleRule::vtrace:
-      if (std::min(name.parameter, name.second) >= 1) return causal(critic, none, world.gamma);
+    case FamilyId::vtrace:
+      if (std::min(name.arguments[0], name.arguments[1]) >= 1) return causal(critic, none, world.gamma);
       break;
     default:
       break;

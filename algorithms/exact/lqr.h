@@ -88,8 +88,9 @@ enum class LqgParameters { all, K, log_std };
 BaselineConstants baseline_constants(const Lqg& world, const LinearGaussianPolicy& policy,
                                      LqgParameters which = LqgParameters::all);
 
-/// Moments [d] of the estimator of that name (see OracleName), with `critic` as V. `togo-value` does not read
-/// V_T; `td`, `nstep` and `gae` take it as given. `ppo-clip` is on-policy here, where it is gae:0.95.
+/// Moments [d] of the estimator of that name (algorithms/estimators/names.h), with `critic` as V.
+/// `togo-value` does not read V_T; `td`, `nstep` and `gae` take it as given. `ppo-clip` is on-policy here,
+/// where it is gae:0.95.
 ExactMoments exact_moments(std::string_view estimator, const Lqg& world, const LinearGaussianPolicy& policy,
                            const QuadraticValues& critic, LqgParameters which = LqgParameters::all);
 

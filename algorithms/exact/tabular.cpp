@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <numeric>
 #include <optional>
 #include <utility>
 
+#include "algorithms/estimators/names.h"
 #include "core/blas.h"
 #include "core/parallel.h"
 
@@ -645,7 +645,7 @@ ExactMoments action_value_moments(const Mdp& mdp, const Array<double>& pi, const
 
 ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
                            const Array<double>& values, const Array<double>& Q) {
-  const OracleName name = oracle_name(estimator);
+  const EstimatorName name = parse_estimator(estimator);
   check_values(mdp, values);
   expect(!name.whitened, "whitened advantages have no recursion of moments");
   const Array<double> none = zeros<double>(mdp.T + 1, mdp.S);
@@ -658,36 +658,36 @@ ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Arr
     return with_baseline(m, baselines_of(m));
   };
   const std::size_t parameters = at(mdp.S) * at(mdp.A);
-  switch (name.rule) {
-    case OracleRule::reinforce:
+  switch (name.id()) {
+    case FamilyId::reinforce:
       return reinforce([&](const ReturnMoments&) { return std::vector<double>(parameters, 0.0); });
-    case OracleRule::reinforce_mean:
+    case FamilyId::reinforce_mean:
       return reinforce([&](const ReturnMoments& m) { return std::vector<double>(parameters, m.J); });
-    case OracleRule::reinforce_optimal:
+    case FamilyId::reinforce_optimal:
       return reinforce(
           [&](const ReturnMoments& m) { return std::vector<double>(parameters, optimal_baseline(m)); });
-    case OracleRule::reinforce_per_parameter:
+    case FamilyId::reinforce_per_parameter:
       return reinforce(optimal_baselines);
-    case OracleRule::togo:
+    case FamilyId::togo:
       return causal(none, none, mdp.gamma);
-    case OracleRule::togo_time: {
+    case FamilyId::togo_time: {
       const std::vector<double> mean = mean_returns_to_go(mdp, pi);
       Array<double> baseline = none;
       for (int t = 0; t < mdp.T; ++t)
         for (double& b : row(baseline, t)) b = mean[at(t)];
       return causal(none, baseline, mdp.gamma);
     }
-    case OracleRule::togo_value:
+    case FamilyId::togo_value:
       return causal(none, values, mdp.gamma);
-    case OracleRule::td:
+    case FamilyId::td:
       return causal(values, none, 0);
-    case OracleRule::nstep:
-      return causal(values, none, mdp.gamma, static_cast<int>(name.parameter));
-    case OracleRule::gae:
-      return causal(values, none, mdp.gamma * name.parameter);
-    case OracleRule::ppo_clip:
+    case FamilyId::nstep:
+      return causal(values, none, mdp.gamma, static_cast<int>(name.arguments[0]));
+    case FamilyId::gae:
+      return causal(values, none, mdp.gamma * name.arguments[0]);
+    case FamilyId::ppo_clip:
       return causal(values, none, mdp.gamma * 0.95);
-    case OracleRule::togo_linear: {
+    case FamilyId::togo_linear: {
       const std::vector<double> w = linear_baseline(mdp, pi);
       Array<double> baseline = none;
       for (int t = 0; t < mdp.T; ++t)
@@ -696,20 +696,21 @@ ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Arr
                            w[at(mdp.S) + 2] * t * t * t / 1e6;
       return causal(none, baseline, mdp.gamma);
     }
-    case OracleRule::togo_optimal: {
+    case FamilyId::togo_optimal: {
       const Array<double> b = per_state_baseline(mdp, pi);
       Array<double> baseline = none;
       for (int t = 0; t < mdp.T; ++t)
         for (int s = 0; s < mdp.S; ++s) baseline(t, s) = b(t, s);
       return causal(none, baseline, mdp.gamma);
     }
-    case OracleRule::q_value:
-    case OracleRule::all_action:
-      return action_value_moments(mdp, pi, Q, name.rule == OracleRule::all_action, name.undiscounted);
-    case OracleRule::rloo:
-      return leave_one_out_moments(mdp, pi, static_cast<int>(name.parameter));
-    case OracleRule::vtrace: {
-      const double rho = std::min(1.0, name.parameter), c = std::min(1.0, name.second);
+    case FamilyId::q_value:
+    case FamilyId::all_action:
+      return action_value_moments(mdp, pi, Q, name.family->kind == EstimatorKind::all_action,
+                                  name.undiscounted);
+    case FamilyId::rloo:
+      return leave_one_out_moments(mdp, pi, static_cast<int>(name.arguments[0]));
+    case FamilyId::vtrace: {
+      const double rho = std::min(1.0, name.arguments[0]), c = std::min(1.0, name.arguments[1]);
       ExactMoments m = causal_moments(
           mdp, pi,
           {values, none, mdp.gamma * c, std::numeric_limits<int>::max(), name.undiscounted, mdp.gamma * rho});
@@ -717,8 +718,10 @@ ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Arr
       for (double& x : m.variance) x *= rho * rho;
       return m;
     }
-    case OracleRule::togo_normalised:
-    case OracleRule::grpo:
+    case FamilyId::togo_normalised:
+    case FamilyId::grpo:
+    case FamilyId::pathwise:
+    case FamilyId::outside:
       break;
   }
   throw Error(join("estimator \"", estimator, "\" has no exact moments"));
@@ -733,95 +736,6 @@ double bias_norm(const ExactMoments& moments, const std::vector<double>& gradien
   for (std::size_t i = 0; i < gradient.size(); ++i)
     squared += (moments.mean[i] - gradient[i]) * (moments.mean[i] - gradient[i]);
   return std::sqrt(squared);
-}
-
-OracleName oracle_name(std::string_view name) {
-  struct Known {
-    std::string_view text;
-    OracleRule rule;
-    bool has_parameter;
-  };
-  static constexpr std::array known{
-      Known{"reinforce", OracleRule::reinforce, false},
-      Known{"reinforce-mean", OracleRule::reinforce_mean, false},
-      Known{"reinforce-optimal", OracleRule::reinforce_optimal, false},
-      Known{"reinforce-per-parameter", OracleRule::reinforce_per_parameter, false},
-      Known{"togo", OracleRule::togo, false},
-      Known{"togo-time", OracleRule::togo_time, false},
-      Known{"togo-value", OracleRule::togo_value, false},
-      Known{"td", OracleRule::td, false},
-      Known{"nstep", OracleRule::nstep, true},
-      Known{"gae", OracleRule::gae, true},
-      Known{"ppo-clip", OracleRule::ppo_clip, true},
-      Known{"togo-normalised", OracleRule::togo_normalised, false},
-      Known{"togo-linear", OracleRule::togo_linear, false},
-      Known{"togo-optimal", OracleRule::togo_optimal, false},
-      Known{"q-value", OracleRule::q_value, false},
-      Known{"all-action", OracleRule::all_action, false},
-      Known{"rloo", OracleRule::rloo, true},
-      Known{"grpo", OracleRule::grpo, true},
-      Known{"vtrace", OracleRule::vtrace, true}};
-  std::string_view rest = name;
-  OracleName out{};
-  const auto suffix = [&](std::string_view text, bool& flag) {
-    if (flag || !rest.ends_with(text)) return;
-    flag = true;
-    rest.remove_suffix(text.size());
-  };
-  suffix("+undiscounted", out.undiscounted);
-  suffix("+whitened", out.whitened);
-  suffix("+undiscounted", out.undiscounted);
-  const std::size_t colon = rest.find(':');
-  const std::string_view head = rest.substr(0, colon);
-  const auto match = std::find_if(known.begin(), known.end(), [&](const Known& k) { return k.text == head; });
-  expect(match != known.end(), "unknown estimator \"", name, "\"");
-  out.rule = match->rule;
-  const bool whole = head.starts_with("reinforce") || head == "rloo" || head == "grpo";
-  expect(!out.undiscounted || !whole, "estimator \"", name, "\": ", head,
-         " has no gamma^t that +undiscounted could drop");
-  expect(!out.whitened || !(whole || head == "all-action"), "estimator \"", name, "\": ", head,
-         " has no advantages of single steps that +whitened could normalise");
-  expect(match->has_parameter == (colon != std::string_view::npos), "estimator \"", name, "\": ", head,
-         match->has_parameter ? " needs a parameter" : " takes no parameter");
-  if (!match->has_parameter) return out;
-
-  const std::string_view digits = rest.substr(colon + 1);
-  const auto parsed_from = [](std::string_view from, auto value) -> std::optional<decltype(value)> {
-    const auto [end, failure] = std::from_chars(from.data(), from.data() + from.size(), value);
-    if (failure != std::errc() || end != from.data() + from.size()) return std::nullopt;
-    return value;
-  };
-  const auto parsed = [&](auto value) { return parsed_from(digits, value); };
-  if (out.rule == OracleRule::rloo || out.rule == OracleRule::grpo) {
-    const std::optional<int> N = parsed(0);
-    expect(N && *N >= 2, "estimator \"", name, "\": a group is a whole number of trajectories, at least 2");
-    out.parameter = *N;
-    return out;
-  }
-  if (out.rule == OracleRule::vtrace) {
-    const std::size_t second = std::min(digits.size(), digits.find(':'));
-    const std::optional<double> rho = parsed_from(digits.substr(0, second), 0.0),
-                                c = parsed_from(digits.substr(std::min(digits.size(), second + 1)), 0.0);
-    expect(rho && c && *rho > 0 && *c >= 0, "estimator \"", name,
-           "\": vtrace needs a RHO above 0 and a C of at least 0");
-    out.parameter = *rho;
-    out.second = *c;
-    return out;
-  }
-  if (out.rule == OracleRule::nstep) {
-    const std::optional<int> K = parsed(0);
-    expect(K && *K >= 1, "estimator \"", name, "\": nstep needs a whole number of steps, at least 1");
-    out.parameter = *K;
-    return out;
-  }
-  const std::optional<double> value = parsed(0.0);
-  expect(value && std::isfinite(*value), "estimator \"", name, "\": \"", digits, "\" is not a number");
-  out.parameter = *value;
-  if (out.rule == OracleRule::gae)
-    expect(*value >= 0 && *value <= 1, "estimator \"", name, "\": lambda must lie in [0, 1]");
-  else
-    expect(*value >= 0, "estimator \"", name, "\": the clipping range cannot be negative");
-  return out;
 }
 
 }  // namespace lowvar

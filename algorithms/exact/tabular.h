@@ -62,11 +62,11 @@ Array<double> per_state_baseline(const Mdp& mdp, const Array<double>& pi);
 /// steps; a ridge of 1e-10 of the mean diagonal decides what that leaves open.
 std::vector<double> linear_baseline(const Mdp& mdp, const Array<double>& pi);
 
-/// Moments of the estimator of that name (see OracleName) on trajectories of pi. The critic `values` is
-/// [T+1 x S] and taken literally: delta_t = r_t + gamma values(t+1, s_{t+1}) - values(t, s_t), also at
-/// terminal states and at t+1 = T; the baseline of togo-value is values(t, s_t). Q [T*S x A] is the critic of
-/// q-value and all-action. `ppo-clip` and `vtrace` are on-policy here: the first is gae:0.95. Those of rloo:N
-/// are of a group. Throws Error for togo-normalised, grpo:N and +whitened, which enumeration knows.
+/// Moments of the estimator of that name (algorithms/estimators/names.h) on trajectories of pi. The critic
+/// `values` is [T+1 x S] and taken literally: delta_t = r_t + gamma values(t+1, s_{t+1}) - values(t, s_t),
+/// also at terminal states and at t+1 = T; the baseline of togo-value is values(t, s_t). Q [T*S x A] is the
+/// critic of q-value and all-action. `ppo-clip` and `vtrace` are on-policy here: the first is gae:0.95. Those
+/// of rloo:N are of a group. Throws Error for togo-normalised, grpo:N and +whitened, which enumeration knows.
 ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
                            const Array<double>& values, const Array<double>& Q = {});
 
@@ -100,39 +100,5 @@ ExactMoments leave_one_out_moments(const Mdp& mdp, const Array<double>& pi, int 
 /// g = sum_t c^t z_t Q(t S + s_t, a_t), or where `all_actions` its expectation over a_t given s_t.
 ExactMoments action_value_moments(const Mdp& mdp, const Array<double>& pi, const Array<double>& Q,
                                   bool all_actions, bool undiscounted);
-
-enum class OracleRule {
-  reinforce,
-  reinforce_mean,
-  reinforce_optimal,
-  reinforce_per_parameter,
-  togo,
-  togo_time,
-  togo_value,
-  td,
-  nstep,
-  gae,
-  ppo_clip,
-  togo_normalised,
-  togo_linear,
-  togo_optimal,
-  q_value,
-  all_action,
-  rloo,
-  grpo,
-  vtrace
-};
-
-/// An estimator's name taken apart: "gae:0.95+undiscounted" is {gae, 0.95, true}. Parameters: nstep:K with a
-/// whole K >= 1, gae:L with L in [0, 1], ppo-clip:EPS with EPS >= 0, rloo:N and grpo:N with a whole N >= 2,
-/// vtrace:RHO:C with RHO > 0 and C >= 0. Throws Error for anything else.
-struct OracleName {
-  OracleRule rule;
-  double parameter = 0;
-  bool undiscounted = false;
-  bool whitened = false;
-  double second = 0;  // C
-};
-OracleName oracle_name(std::string_view name);
 
 }  // namespace lowvar

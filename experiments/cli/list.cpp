@@ -11,8 +11,8 @@ namespace {
 int list(const std::string& what) {
   if (what == "envs") {
     for (const auto& w : worlds())
-      fmt::print("{:<28} gamma {:<5} T {:<5} {}\n", w.id, w.gamma, w.T, w.description);
-    fmt::print("{:<28} {}\n", "mdp:FILE", "a tabular world from a JSON file");
+      fmt::print("{:<28} {}{}\n", w.id, w.T ? fmt::format("gamma {:<5} T {:<5} ", w.gamma, w.T) : "",
+                 w.description);
   } else if (what == "estimators") {
     for (const auto& f : estimator_families())
       fmt::print("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);
@@ -42,15 +42,20 @@ int explain(const std::string& name) {
                            : e.unit == 1
                                ? "one trajectory"
                                : fmt::format("one group of {} trajectories of the same start", e.unit);
+  const std::string biased = !e.bias.empty()   ? "yes: " + e.bias
+                             : !e.needs_critic ? "no"
+                             : e.any_critic    ? "no, with any critic that is 0 at the end of an episode"
+                                               : "only by its critic";
+  std::string off_policy = e.off_policy ? "yes (--behaviour)" : "no";
+  if (!e.bias_off_policy.empty())
+    off_policy += ", and biased there even with the exact critic: " + e.bias_off_policy;
   const std::string file = e.where.file_name();
   const std::size_t begin = file.rfind("algorithms/");
   fmt::print(
       "{}\n  equation     {}\n  source       {}\n  needs        {}\n  biased       {}\n  off-policy   {}\n  "
       "independent  {}\n  code         {}:{}\n",
-      e.name, e.equation, e.source, needs.empty() ? "nothing" : needs,
-      e.bias.empty() ? (e.needs_critic ? "only by its critic" : "no") : "yes: " + e.bias,
-      e.off_policy ? "yes (--behaviour)" : "no", unit, begin == std::string::npos ? file : file.substr(begin),
-      e.where.line());
+      e.name, e.equation, e.source, needs.empty() ? "nothing" : needs, biased, off_policy, unit,
+      begin == std::string::npos ? file : file.substr(begin), e.where.line());
   return 0;
 }
 
