@@ -11,11 +11,12 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 
+#include "algorithms/data/stepper.h"
 #include "envs/classic_control.h"
 #include "envs/tabular_environment.h"
-#include "envs/vector_env.h"
 
 namespace lowvar {
 namespace {
@@ -142,10 +143,19 @@ struct PlainPendulum : Pendulum {
 
 template <Environment E>
 struct AtOnce {
-  VectorEnv<E> many;
-  AtOnce(const E& env, int n) : many(env, n, env.T, 1) {}
-  void step(const std::vector<typename E::Action>& a) { many.step(a); }
-  const Array<float>& observation() const { return many.observation(); }
+  Stepper many;
+  Array<double> vectors;
+  AtOnce(const E& env, int n)
+      : many(states_of(env)(n), env.T, 1, "vector-env"), vectors(zeros<double>(n, action_size<E>)) {}
+  void step(const std::vector<typename E::Action>& a) {
+    if constexpr (DiscreteEnvironment<E>) {
+      many.step(a, {});
+    } else {
+      std::memcpy(vectors.data(), a.data(), a.size() * sizeof a[0]);
+      many.step({}, vectors);
+    }
+  }
+  const Array<float>& observation() const { return *many.observation().get<float>(); }
 };
 
 template <Environment E>

@@ -89,7 +89,7 @@ def environments(rows):
         return ([both(row[way]) for way in WAYS.values()]
                 + [f"{faster(row):.2f}", f"{statistics.median(row['ours_t1']) / gymnasium:.0f}" if gymnasium else ""])
 
-    return section(["row", "plain loop with libm", "`VectorEnv`, 1 thread", "2 threads", "2 threads / 1",
+    return section(["row", "plain loop with libm", "`Stepper`, 1 thread", "2 threads", "2 threads / 1",
                     "1 thread / Gymnasium's one environment"], rows, cells)
 
 

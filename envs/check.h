@@ -46,7 +46,8 @@ class EnvChecker {
   using State = typename E::State;
   using Action = typename E::Action;
 
-  EnvChecker(const E& env, EnvCheck options) : env_(env), untouched_(env), options_(options) {
+  EnvChecker(const E& env, EnvCheck options)
+      : env_(env), untouched_(env), options_(options), scratch_{make_scratch(env), make_scratch(env)} {
     if (options_.T == 0) {
       if constexpr (requires { env.T; })
         options_.T = env.T;
@@ -111,9 +112,15 @@ class EnvChecker {
     return true;
   }
 
-  std::vector<double> seen(const State& s) const {
-    std::vector<double> out(static_cast<std::size_t>(env_.observation));
-    env_.observe(s, out);
+  /// To work in: env_'s own, and one for all others, whose history is another.
+  Scratch<E>& scratch_of(const E& env) const { return scratch_[&env == &env_ ? 0 : 1]; }
+  State start(const E& env, Rng& rng) const { return lowvar::reset(env, rng, scratch_of(env)); }
+  Step<State> step(const E& env, const State& s, const Action& a, Rng& rng) const {
+    return lowvar::step(env, s, a, rng, scratch_of(env));
+  }
+  std::vector<Written<E>> seen(const State& s, Written<E> before = {}) const {
+    std::vector<Written<E>> out(static_cast<std::size_t>(env_.observation), before);
+    observe<E>(env_, s, out, scratch_of(env_));
     return out;
   }
 
@@ -131,11 +138,11 @@ class EnvChecker {
     if constexpr (DiscreteEnvironment<E>) {
       if (env_.actions < 1) complain_("actions", "there are ", env_.actions, " actions");
     } else {
-      for (std::size_t i = 0; i < E::action_low.size(); ++i)
-        if (!(std::isfinite(E::action_low[i]) && E::action_low[i] < E::action_high[i] &&
-              std::isfinite(E::action_high[i])))
-          complain_("actions", "the bounds of action component ", i, " are ", E::action_low[i], " and ",
-                    E::action_high[i]);
+      for (std::size_t i = 0; i < env_.action_low.size(); ++i)
+        if (!(std::isfinite(env_.action_low[i]) && env_.action_low[i] < env_.action_high[i] &&
+              std::isfinite(env_.action_high[i])))
+          complain_("actions", "the bounds of action component ", i, " are ", env_.action_low[i], " and ",
+                    env_.action_high[i]);
     }
     if constexpr (requires {
                     env_.observation_low;
@@ -151,17 +158,17 @@ class EnvChecker {
   /// False where they are no numbers.
   bool look(const State& s, const std::string& where) {
     bool numbers = true;
-    std::vector<double> out(static_cast<std::size_t>(env_.observation),
-                            std::numeric_limits<double>::quiet_NaN());
-    env_.observe(s, out);
+    const auto out = seen(s, std::numeric_limits<Written<E>>::quiet_NaN());  // of uint8: 0
     for (std::size_t i = 0; i < out.size(); ++i) {
-      if (!std::isfinite(out[i])) {
-        complain_("observation", where, ": component ", i, " of the observation is ", out[i],
-                  ", or was not written");
-        numbers = false;
-      } else if (out[i] != float32(out[i])) {
-        complain_("float32", where, ": component ", i, " of the observation, ", out[i],
-                  ", is not a float32 number");
+      if constexpr (std::same_as<Written<E>, double>) {
+        if (!std::isfinite(out[i])) {
+          complain_("observation", where, ": component ", i, " of the observation is ", out[i],
+                    ", or was not written");
+          numbers = false;
+        } else if (std::same_as<Observed<E>, float> && out[i] != float32(out[i])) {
+          complain_("float32", where, ": component ", i, " of the observation, ", out[i],
+                    ", is not a float32 number");
+        }
       }
       if constexpr (requires {
                       env_.observation_low;
@@ -182,9 +189,9 @@ class EnvChecker {
     for (std::uint32_t i = 0; i < starting_seeds; ++i) {
       const Rng fresh(options_.seed + i, "check-env-start", i);
       Rng one = fresh, two = fresh, three = fresh;
-      const State s = env_.reset(one);
+      const State s = start(env_, one);
       look(s, join("start ", i));
-      if (!same(s, env_.reset(two)) || !same(s, E(untouched_).reset(three)))
+      if (!same(s, start(env_, two)) || !same(s, start(E(untouched_), three)))
         complain_("reset", "start ", i,
                   ": the same random numbers give two starts; reset depends on something else");
       drew = drew || !same_position(one, fresh);
@@ -224,9 +231,9 @@ class EnvChecker {
       for (std::size_t i = 0; i < crowd; ++i) {
         Rng draws = at(rng, t);
         last = random_action(env_, choice);
-        auto step = env_.step(now[i], last, draws);
-        if (step.terminated) continue;
-        next.push_back(std::move(step.state));
+        auto moved = step(env_, now[i], last, draws);
+        if (moved.terminated) continue;
+        next.push_back(std::move(moved.state));
         alive.push_back({last, i});
       }
       if (alive.empty()) {
@@ -252,42 +259,42 @@ class EnvChecker {
   void play(int number) {
     const auto episode = static_cast<std::uint32_t>(number);
     Rng rng = rng_of(episode), choice(options_.seed, "check-env-actions", episode);
-    const State start = env_.reset(rng);
-    Record record{episode, start, {}, {}, {}, false, number % 2 == 0};
+    const State first = start(env_, rng);
+    Record record{episode, first, {}, {}, {}, false, number % 2 == 0};
     std::vector<Action> actions;
     if (record.alive_on_purpose)
-      actions = lasting_actions(start, rng, choice);
+      actions = lasting_actions(first, rng, choice);
     else
       for (int t = 0; t < options_.T + 2; ++t) actions.push_back(any_action(choice));
-    State s = start;
+    State s = first;
     for (std::size_t t = 0; t < actions.size() && !record.terminated; ++t) {
       const Action& a = actions[t];
       const std::string where = join("episode ", episode, ", step ", t, ", action ", text(a));
       const Rng before = at(rng, t);
       Rng one = before, two = before, three = before;
-      const auto step = env_.step(s, a, one);
-      if (!std::isfinite(step.reward)) {
-        complain_("reward", where, ": the reward is ", step.reward);
+      const auto next = step(env_, s, a, one);
+      if (!std::isfinite(next.reward)) {
+        complain_("reward", where, ": the reward is ", next.reward);
         return;
       }
-      if (!look(step.state, where)) return;
-      if (!same(step, env_.step(s, a, two)) || !same_position(one, two))
+      if (!look(next.state, where)) return;
+      if (!same(next, step(env_, s, a, two)) || !same_position(one, two))
         complain_("purity", where,
                   ": the same state, action and random numbers give two different steps; something is "
                   "remembered outside the state");
-      if (!same(step, E(untouched_).step(s, a, three)) || !same_position(one, three))
+      if (!same(next, step(E(untouched_), s, a, three)) || !same_position(one, three))
         complain_("copies", where, ": a copy of the world that was never used steps differently");
       ++steps_;
       if (!same_position(one, before)) {
         ++draws_;
         Rng other = at(Rng(options_.seed, "check-env-other", 0, episode), t);
-        differed_ += !same(step, env_.step(s, a, other));
+        differed_ += !same(next, step(env_, s, a, other));
       }
       record.actions.push_back(a);
-      record.states.push_back(step.state);
-      record.rewards.push_back(step.reward);
-      record.terminated = step.terminated;
-      s = step.state;
+      record.states.push_back(next.state);
+      record.rewards.push_back(next.reward);
+      record.terminated = next.terminated;
+      s = next.state;
     }
     records_.push_back(std::move(record));
   }
@@ -297,19 +304,19 @@ class EnvChecker {
     for (const Record& record : records_)
       for (const E& env : {E(env_), E(untouched_)}) {
         Rng rng = rng_of(record.episode);
-        State s = env.reset(rng);
+        State s = start(env, rng);
         if (!same(s, record.start))
           complain_("reset", "episode ", record.episode, " starts differently when it is played again");
         for (std::size_t t = 0; t < record.actions.size(); ++t) {
           Rng draws = at(rng, t);
-          const auto step = env.step(s, record.actions[t], draws);
+          const auto next = step(env, s, record.actions[t], draws);
           const bool last = record.terminated && t + 1 == record.actions.size();
-          if (!same(step, {record.states[t], record.rewards[t], last})) {
+          if (!same(next, {record.states[t], record.rewards[t], last})) {
             complain_("again", "episode ", record.episode, ", step ", t,
                       ": it goes differently when it is played again");
             return;
           }
-          s = step.state;
+          s = next.state;
         }
       }
   }
@@ -342,6 +349,7 @@ class EnvChecker {
   const E& env_;
   E untouched_;
   EnvCheck options_;
+  mutable Scratch<E> scratch_[2];
   std::vector<Record> records_;
   long steps_ = 0, draws_ = 0, differed_ = 0;  // steps taken, those that drew, those that depended on it
   Complaints complain_;
@@ -352,9 +360,11 @@ class EnvChecker {
 /// What is wrong with a world, a sentence each; empty where nothing was found. Held to, by playing it:
 /// - a step is a function of state, action and random numbers, and a start of random numbers; copies agree,
 ///   however much they were used, and nothing is remembered outside the state;
+/// - what is left in scratch memory, where there is one, does not matter;
 /// - random numbers come from the Rng that is passed, and where they are drawn they matter; `stochastic`,
 ///   where it is declared, is right;
-/// - rewards and observations are finite, observations are float32 numbers, all of them written, and within
+/// - rewards and observations are finite, observations are float32 numbers unless they are said to be others,
+/// all of them written, and within
 ///   observation_low and observation_high where those are declared, up to the last of an episode;
 /// - actions beyond their bounds are borne;
 /// - an episode does not terminate because of the time limit.

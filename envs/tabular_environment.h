@@ -40,6 +40,8 @@ struct TabularEnvironment {
 
   State reset(Rng& rng) const { return start >= 0 ? start : rng.categorical(mdp->start); }
 
+  bool terminal(State s) const { return mdp->terminal[static_cast<std::size_t>(s)] != 0; }
+
   /// A terminal state is left by no action: it stays, at no reward.
   Step<State> step(State s, int action, Rng& rng) const {
     const auto outcomes = mdp->outcomes(s, action);

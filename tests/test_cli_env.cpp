@@ -150,6 +150,39 @@ TEST(CliEnv, RolloutOfEveryKindOfWorld) {
             lowvar("env rollout --env CartPole-v1 --seed 2").out);
 }
 
+TEST(CliEnv, APolicysActionsAreClippedAndAReplaysAreNot) {
+  const auto dir = scratch("clipped");
+  // A push costs a tenth of its square; pushes are meant to be within [-1, 1], and a policy's have
+  // deviation 1.
+  const std::string env = " --env MountainCarContinuous-v0 ";
+  const Table table = parse(lowvar("env rollout" + env + "--policy init:1 --episodes 20 --seed 3").out);
+  ASSERT_EQ(table.rows.size(), 20U);
+  for (const auto& row : table.rows) {  // steps, return, terminated at the goal, which pays 100
+    EXPECT_GE(row[2] - 100 * row[3], -0.1 * row[1] - 1e-9);
+  }
+  std::ofstream(dir / "far") << "3\n";
+  const auto replayed = lowvar("env replay" + env + "--state -0.5,0 --actions " + (dir / "far").string());
+  ASSERT_EQ(replayed.status, 0) << replayed.err;
+  EXPECT_NEAR(parse(replayed.out).rows[0][1], -0.9, 1e-12);
+}
+
+TEST(CliEnv, AStartThatIsAnEndIsAnEpisodeOfNoStepsAndCannotBeTrainedIn) {
+  const auto dir = scratch("start_is_end");
+  const auto mdp = dir / "over.json";
+  std::ofstream(mdp) << R"({"states":3,"actions":2,"gamma":0.9,"horizon":10,"start":[0,0,1],
+    "P":[[[0.5,0.5,0],[0,0,1]],[[0,0.5,0.5],[1,0,0]],[[0,0,0],[0,0,0]]],
+    "R":[[0,1],[2,0],[0,0]],"terminal":[2]})";
+  for (const std::string policy : {"random", "uniform"})
+    EXPECT_EQ(lowvar("env rollout --episodes 2 --policy " + policy + " --env mdp:" + mdp.string()).out,
+              "episode,steps,return,terminated,truncated\n0,0,0,1,0\n1,0,0,1,0\n");
+  for (const std::string algorithm : {"a2c", "reinforce-baseline"}) {
+    const auto run = lowvar("train " + algorithm + " --env mdp:" + mdp.string() +
+                            " --steps 3000 --seeds 0 --out " + (dir / algorithm).string());
+    EXPECT_EQ(run.status, 2) << run.err;
+    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+  }
+}
+
 TEST(CliEnv, RenderDrawsAStripOfFrames) {
   const auto dir = scratch("render");
   for (const std::string id : {"CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "four-rooms",

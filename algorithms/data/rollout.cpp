@@ -1,10 +1,7 @@
 #include "algorithms/data/rollout.h"
 
 #include <algorithm>
-#include <numeric>
-
-#include "algorithms/data/world.h"
-#include "envs/tabular_environment.h"
+#include <cmath>
 
 namespace lowvar {
 
@@ -82,21 +79,103 @@ Trajectories rollout(const Mdp& mdp, const Array<double>& pi, Draw draw) {
   return out;
 }
 
-World tabular_world(std::string id, Mdp mdp) {
-  auto shared = std::make_shared<const Mdp>(std::move(mdp));
-  // The table of probabilities is made anew for each draw: it costs less than one of its trajectories.
-  return {.id = std::move(id),
-          .gamma = shared->gamma,
-          .T = shared->T,
-          .A = shared->A,
-          .sample =
-              [shared](const Policy& policy, const Parameters& theta, int, Draw draw) {
-                std::vector<int> states(static_cast<std::size_t>(shared->S));
-                std::iota(states.begin(), states.end(), 0);
-                return rollout(*shared, probabilities(policy, theta, {states}), draw);
-              },
-          .stepper = stepper_of(TabularEnvironment(shared)),
-          .mdp = shared};
+namespace {
+
+/// Observations are numbers of X.
+template <class X>
+Trajectories rollout_of(States& states, const Policy& policy, const std::vector<Array<double>>& theta, int T,
+                        Draw draw, const std::function<void(int i)>& watch) {
+  struct Episode {
+    Rng rng;
+    std::vector<X> observation = {};
+    std::vector<int> action = {};
+    std::vector<double> vector = {}, reward = {}, log_mu = {};
+    char terminated = 0;
+  };
+  const int p = states.spaces().observation, m = states.spaces().m;
+  const bool tabular = std::holds_alternative<Table>(policy.model);
+  std::vector<Episode> episodes;
+  std::vector<int> running;
+  for (int i = 0; i < draw.count; ++i) {
+    Rng start = draw.start(i);
+    states.reset(i, start);
+    if (watch) watch(i);
+    episodes.push_back({.rng = draw.steps(i), .terminated = states.terminal(i)});
+    if (!episodes.back().terminated) running.push_back(i);
+  }
+  std::vector<X> seen(static_cast<std::size_t>(p));
+  std::vector<double> vector(static_cast<std::size_t>(m));
+  for (int t = 0; t < T && !running.empty(); ++t) {
+    Array<double> observation = zeros<double>(static_cast<int>(running.size()), p);
+    for (std::size_t k = 0; k < running.size(); ++k) {
+      states.observe(running[k], running[k] + 1, seen.data());
+      std::copy(seen.begin(), seen.end(), row(observation, static_cast<int>(k)).begin());
+      auto& all = episodes[static_cast<std::size_t>(running[k])].observation;
+      all.insert(all.end(), seen.begin(), seen.end());
+    }
+    std::vector<int> state;
+    if (tabular) state.assign(observation.begin(), observation.end());
+    const ActingPolicy acting(policy, std::span(theta), state, tabular ? nullptr : &observation);
+    std::vector<int> still;
+    for (std::size_t k = 0; k < running.size(); ++k) {
+      const int i = running[k], r = static_cast<int>(k);
+      Episode& e = episodes[static_cast<std::size_t>(i)];
+      e.rng.seek(static_cast<std::uint32_t>(t) + 1);  // step 0 is the reset
+      int choice = 0;
+      e.log_mu.push_back(m ? acting.act(r, e.rng, vector) : acting.act(r, e.rng, choice));
+      states.act(i, i + 1, {&choice, vector.data()}, {.each = &e.rng}, &e.reward.emplace_back(),
+                 &e.terminated);
+      if (m)
+        e.vector.insert(e.vector.end(), vector.begin(), vector.end());
+      else
+        e.action.push_back(choice);
+      if (watch) watch(i);
+      if (!e.terminated) still.push_back(i);
+    }
+    running = std::move(still);
+  }
+
+  Trajectories out;
+  std::vector<X> observations;
+  std::vector<double> vectors;
+  const auto append = [](auto& all, const auto& more) { all.insert(all.end(), more.begin(), more.end()); };
+  for (const Episode& e : episodes) {
+    out.offset.push_back(out.offset.back() + static_cast<int>(e.reward.size()));
+    append(observations, e.observation);
+    append(out.action, e.action);
+    append(vectors, e.vector);
+    append(out.reward, e.reward);
+    append(out.log_mu, e.log_mu);
+    out.terminated.push_back(e.terminated);
+    out.truncated.push_back(!e.terminated);
+  }
+  Array<X> last = zeros<X>(draw.count, p);
+  states.observe(0, draw.count, last.data());
+  if (tabular) {
+    out.state.assign(observations.begin(), observations.end());
+    out.final_state.assign(last.begin(), last.end());
+  } else {
+    out.observation = from_values<X>(out.rows(), p, observations);
+    out.final_observation = last;
+  }
+  if (m) out.action_vector = from_values<double>(out.rows(), m, vectors);
+  return out;
+}
+
+}  // namespace
+
+Trajectories rollout(States& states, const Policy& policy, const std::vector<Array<double>>& theta, int T,
+                     Draw draw, const std::function<void(int i)>& watch) {
+  expect(states.size() == draw.count, "needs a state for each of ", draw.count, " trajectories, got ",
+         states.size());
+  switch (states.spaces().observed) {
+    case Spaces::Number::float32:
+      return rollout_of<float>(states, policy, theta, T, draw, watch);
+    case Spaces::Number::float64:
+      return rollout_of<double>(states, policy, theta, T, draw, watch);
+    default:
+      return rollout_of<std::uint8_t>(states, policy, theta, T, draw, watch);
+  }
 }
 
 }  // namespace lowvar

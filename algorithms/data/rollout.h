@@ -3,12 +3,12 @@
 // always sampled whole.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
+#include <functional>
 #include <string_view>
 
 #include "algorithms/data/trajectory.h"
-#include "envs/env.h"
+#include "envs/states.h"
 #include "envs/tabular.h"
 #include "nn/policy.h"
 
@@ -34,8 +34,9 @@ class ActingPolicy {
   template <class T>
   ActingPolicy(const Policy& policy, std::span<const Array<T>> theta, std::span<const int> state,
                const Array<T>* observation);
-  ActingPolicy(const Policy& policy, const std::vector<Array<double>>& theta, const Inputs& inputs)
-      : ActingPolicy(policy, std::span(theta), inputs.state, inputs.observation) {}
+  ActingPolicy(const Policy& policy, const std::vector<Array<double>>& theta, std::span<const int> state,
+               const Array<double>* observation)
+      : ActingPolicy(policy, std::span(theta), state, observation) {}
   /// Draws the action of row r; log mu of it.
   double act(int r, Rng& rng, int& action) const;
   double act(int r, Rng& rng, std::span<double> action) const;
@@ -51,71 +52,12 @@ class ActingPolicy {
 /// Trajectories of a tabular policy pi [S x A]; horizon mdp.T.
 Trajectories rollout(const Mdp& mdp, const Array<double>& pi, Draw draw);
 
-/// Trajectories of at most T steps; the episodes of the draw run side by side, one batch of observations a
-/// step.
-template <Environment E>
-Trajectories rollout(const E& env, const Policy& policy, const std::vector<Array<double>>& theta, int T,
-                     Draw draw) {
-  struct Episode {
-    Rng rng;
-    typename E::State state;
-    std::vector<double> observation, reward, log_mu;
-    std::vector<int> action;
-    std::vector<double> vector;
-    bool terminated = false;
-  };
-  std::vector<Episode> episodes;
-  for (int i = 0; i < draw.count; ++i) {
-    Rng start = draw.start(i);
-    episodes.push_back({draw.steps(i), env.reset(start), {}, {}, {}, {}, {}});
-  }
-  std::vector<int> running;
-  for (int i = 0; i < draw.count; ++i) running.push_back(i);
-  for (int t = 0; t < T && !running.empty(); ++t) {
-    Array<double> observation = zeros<double>(static_cast<int>(running.size()), E::observation);
-    for (std::size_t k = 0; k < running.size(); ++k)
-      env.observe(episodes[static_cast<std::size_t>(running[k])].state,
-                  row(observation, static_cast<int>(k)));
-    const ActingPolicy acting(policy, theta, {{}, &observation});
-    std::vector<int> still;
-    for (std::size_t k = 0; k < running.size(); ++k) {
-      Episode& e = episodes[static_cast<std::size_t>(running[k])];
-      e.rng.seek(static_cast<std::uint32_t>(t) + 1);  // step 0 is the reset
-      typename E::Action action;
-      e.log_mu.push_back(acting.act(static_cast<int>(k), e.rng, action));
-      const auto step = env.step(e.state, action, e.rng);
-      const auto seen = row(observation, static_cast<int>(k));
-      e.observation.insert(e.observation.end(), seen.begin(), seen.end());
-      if constexpr (DiscreteEnvironment<E>)
-        e.action.push_back(action);
-      else
-        e.vector.insert(e.vector.end(), action.begin(), action.end());
-      e.reward.push_back(step.reward);
-      e.state = step.state;
-      e.terminated = step.terminated;
-      if (!step.terminated) still.push_back(running[k]);
-    }
-    running = std::move(still);
-  }
-  Trajectories out;
-  std::vector<double> observations, vectors;
-  for (const Episode& e : episodes) {
-    out.offset.push_back(out.offset.back() + static_cast<int>(e.reward.size()));
-    observations.insert(observations.end(), e.observation.begin(), e.observation.end());
-    out.action.insert(out.action.end(), e.action.begin(), e.action.end());
-    vectors.insert(vectors.end(), e.vector.begin(), e.vector.end());
-    out.reward.insert(out.reward.end(), e.reward.begin(), e.reward.end());
-    out.log_mu.insert(out.log_mu.end(), e.log_mu.begin(), e.log_mu.end());
-    out.terminated.push_back(e.terminated);
-    out.truncated.push_back(!e.terminated);
-  }
-  out.observation = from_values<double>(out.rows(), E::observation, observations);
-  out.final_observation = zeros<double>(draw.count, E::observation);
-  for (int i = 0; i < draw.count; ++i)
-    env.observe(episodes[static_cast<std::size_t>(i)].state, row(out.final_observation, i));
-  if constexpr (ContinuousEnvironment<E>)
-    out.action_vector = from_values<double>(out.rows(), action_size<E>, vectors);
-  return out;
-}
+/// Trajectories of at most T steps, of which each of `states`, draw.count of them, takes one, side by side:
+/// one batch of observations a step. A vector that acts is recorded, and log mu is of it, as the policy drew
+/// it; the world sees it clipped (States::act). A start that is an end already is an episode of no steps.
+/// A table's observations are taken for state numbers. `watch(i)` is called where state i is new: at its
+/// start and after each step.
+Trajectories rollout(States& states, const Policy& policy, const std::vector<Array<double>>& theta, int T,
+                     Draw draw, const std::function<void(int i)>& watch = nullptr);
 
 }  // namespace lowvar

@@ -1,78 +1,65 @@
-// Many copies of a world stepped at once, behind one face: what trainers collect from and are evaluated in.
+// Many copies of a world stepped at once: what trainers collect from and policies are evaluated in.
 #pragma once
 
-#include <algorithm>
-#include <functional>
+#include <cstdint>
 #include <memory>
-#include <span>
 #include <string_view>
 #include <vector>
 
-#include "envs/vector_env.h"
+#include "envs/states.h"
+#include "nn/observations.h"
 
 namespace lowvar {
 
-/// n environments with autoreset in the same step (see VectorEnv). An observation is what a Model looks at:
-/// the state's number for tabular worlds, the observation of others.
+/// Copies of a world with autoreset in the same step: where an episode ends, `step` leaves the flags and the
+/// final observation of the episode that ended and the observation of the new one's start, so no action is
+/// lost. `terminated` and `truncated` are two facts, and both may hold at once, as in Gymnasium: whoever
+/// bootstraps does so from the final observation where `truncated` and not `terminated`. A start that is an
+/// end already is drawn again.
+///
+/// Copy i in its episode k draws from Rng(seed, stream, i, k): step 0 of it is the reset, step t + 1 what
+/// comes after action t. An observation is what a Model looks at: the state's number for tabular worlds, the
+/// observation of others.
+///
+/// Threads: one at a time calls it; `step` uses all there are, with the same bits for any number of them.
 class Stepper {
  public:
-  virtual int size() const = 0;
-  /// Of the world's actions one each: numbers of choices, or rows of `vectors` [n x m], clipped to the
-  /// world's bounds unless it means any action.
-  virtual void step(std::span<const int> choices, const Array<double>& vectors) = 0;
-  virtual const Array<float>& observation() const = 0;        // [n x p]
-  virtual const Array<float>& final_observation() const = 0;  // [n x p], where an episode has just ended
-  virtual std::span<const double> reward() const = 0;
-  virtual std::span<const char> terminated() const = 0;
-  virtual std::span<const char> truncated() const = 0;
-  virtual ~Stepper() = default;
-};
+  /// Episodes are cut after T steps. Throws Error where no start of the world can be stepped from.
+  Stepper(std::unique_ptr<States> states, int T, std::uint64_t seed, std::string_view stream);
 
-/// Whether E means any vector, and its bounds are only for those who draw one.
-template <class E>
-inline constexpr bool any_action = requires {
-  requires E::any_action;
-};
+  int size() const { return states_->size(); }
 
-template <Environment E>
-class StepperOf final : public Stepper {
- public:
-  StepperOf(E env, int n, int T, std::uint64_t seed, std::string_view stream)
-      : environments_(std::move(env), n, T, seed, stream), actions_(static_cast<std::size_t>(n)) {}
+  /// Of the world's actions one each: numbers of choices [n], or rows of `vectors` [n x m], clipped to the
+  /// world's bounds unless it means any vector.
+  void step(std::span<const int> choices, const Array<double>& vectors);
 
-  int size() const override { return environments_.size(); }
-  void step(std::span<const int> choices, const Array<double>& vectors) override {
-    for (std::size_t i = 0; i < actions_.size(); ++i) {
-      if constexpr (DiscreteEnvironment<E>) {
-        actions_[i] = choices[i];
-      } else {
-        const auto from = row(vectors, static_cast<int>(i));
-        for (std::size_t j = 0; j < from.size(); ++j)
-          actions_[i][j] = any_action<E> ? from[j] : std::clamp(from[j], E::action_low[j], E::action_high[j]);
-      }
-    }
-    environments_.step(actions_);
-  }
-  const Array<float>& observation() const override { return environments_.observation(); }
-  const Array<float>& final_observation() const override { return environments_.final_observation(); }
-  std::span<const double> reward() const override { return environments_.reward(); }
-  std::span<const char> terminated() const override { return environments_.terminated(); }
-  std::span<const char> truncated() const override { return environments_.truncated(); }
+  /// [n x p], of the states that the next actions act on.
+  const Observations& observation() const { return observation_; }
+  /// [n x p]; row i is the last observation of copy i's episode where one ended in the last step.
+  const Observations& final_observation() const { return final_observation_; }
+  std::span<const double> reward() const { return reward_; }
+  std::span<const char> terminated() const { return terminated_; }
+  std::span<const char> truncated() const { return truncated_; }
+  const States& states() const { return *states_; }
+
+  /// Where every copy is: its state, step and episode. With the constructor's arguments, all there is to
+  /// know.
+  std::vector<std::byte> save() const;
+  /// Puts every copy where `save` was called, so that whatever follows is the same to the bit; rewards and
+  /// flags are those of no step. Throws Error where these are not the bytes of as many copies.
+  void restore(std::span<const std::byte> bytes);
 
  private:
-  VectorEnv<E> environments_;
-  std::vector<typename E::Action> actions_;
+  void start(int i);
+  void end_episodes(int begin, int end);
+
+  std::unique_ptr<States> states_;
+  std::uint32_t T_;
+  Rng stream_;
+  std::vector<std::uint32_t> t_, episode_;  // [n]
+  std::vector<double> reward_;
+  std::vector<char> terminated_, truncated_;
+  Observations observation_, final_observation_;
 };
-
-/// n copies with time limit T, whose randomness is that of streams `stream` of `seed`.
-using MakeStepper =
-    std::function<std::unique_ptr<Stepper>(int n, int T, std::uint64_t seed, std::string_view stream)>;
-
-template <Environment E>
-MakeStepper stepper_of(E env) {
-  return [env](int n, int T, std::uint64_t seed, std::string_view stream) -> std::unique_ptr<Stepper> {
-    return std::make_unique<StepperOf<E>>(env, n, T, seed, stream);
-  };
-}
 
 }  // namespace lowvar

@@ -11,21 +11,27 @@ namespace lowvar {
 
 /// Steps of trajectory i are rows [offset[i], offset[i+1]). Row t of it holds s_t, a_t, r_t and log
 /// mu(a_t|s_t) of the policy mu that acted. Tabular worlds fill `state`, others `observation`.
+///
+/// What comes after the last row is said in one way, whoever collected: `bootstrap` is 0 where the episode is
+/// over for the objective at hand (it terminated, or a time limit ends the objective), and V of what is seen
+/// last where it goes on beyond the rows.
 struct Trajectories {
-  std::vector<int> offset{0};       // [N+1]
-  std::vector<int> state;           // [rows]
-  std::vector<int> final_state;     // [N], after the last step
-  Array<double> observation;        // [rows x p]
-  std::vector<int> action;          // [rows], where actions are choices
-  Array<double> action_vector;      // [rows x m], where they are vectors
-  std::vector<double> reward;       // [rows]
-  std::vector<double> log_mu;       // [rows]
-  std::vector<char> terminated;     // [N]
-  std::vector<char> truncated;      // [N], ended by a time limit; where neither, collecting stopped there
-  Array<double> final_observation;  // [N x p], after the last step, where there are observations
-  std::vector<double> value;        // [rows], V_t(s_t) of the critic; empty without one
-  Array<double> action_values;      // [rows x A], Q_t(s_t, .) of a critic; empty without one
-  std::vector<double> next_value;   // [rows], V_{t+1}(s_{t+1})
+  std::vector<int> offset{0};      // [N+1]
+  std::vector<int> state;          // [rows]
+  std::vector<int> final_state;    // [N], after the last step
+  Observations observation;        // [rows x p]
+  std::vector<int> action;         // [rows], where actions are choices
+  Array<double> action_vector;     // [rows x m], where they are vectors
+  std::vector<double> reward;      // [rows]
+  std::vector<double> log_mu;      // [rows]
+  std::vector<char> terminated;    // [N]
+  std::vector<char> truncated;     // [N], ended by a time limit; where neither, collecting stopped there
+  Observations final_observation;  // [N x p], after the last step, where there are observations
+  std::vector<int> first_step;     // [N], steps of the episode before the first row; empty: none before any
+  std::vector<double> bootstrap;   // [N], value of what follows the last step; empty: nothing follows any
+  std::vector<double> value;       // [rows], V_t(s_t) of the critic; empty without one
+  Array<double> action_values;     // [rows x A], Q_t(s_t, .) of a critic; empty without one
+  std::vector<double> next_value;  // [rows], V_{t+1}(s_{t+1})
 
   int size() const { return static_cast<int>(offset.size()) - 1; }
   int rows() const { return offset.back(); }
@@ -36,18 +42,24 @@ struct Trajectories {
     return {reward.data() + begin(i), static_cast<std::size_t>(length(i))};
   }
 
-  /// Fills next_value from value: V of the step after, 0 after the last.
+  /// The value of what follows trajectory i's last step: 0 where the episode is over.
+  double after(int i) const { return bootstrap.empty() ? 0 : bootstrap[static_cast<std::size_t>(i)]; }
+  /// Steps of trajectory i's episode before its first row.
+  int before(int i) const { return first_step.empty() ? 0 : first_step[static_cast<std::size_t>(i)]; }
+
+  /// Fills next_value from value: V of the step after, and what follows after the last.
   void fill_next_values() {
-    next_value.assign(value.size(), 0);
+    next_value.resize(value.size());
     for (int i = 0; i < size(); ++i)
-      for (auto r = static_cast<std::size_t>(begin(i)); r + 1 < static_cast<std::size_t>(end(i)); ++r)
-        next_value[r] = value[r + 1];
+      for (int r = begin(i); r < end(i); ++r)
+        next_value[static_cast<std::size_t>(r)] =
+            r + 1 < end(i) ? value[static_cast<std::size_t>(r) + 1] : after(i);
   }
 
-  Inputs inputs() const { return {state, observation.size() ? &observation : nullptr}; }
-  /// What was done; vectors become data of the tape.
-  Actions<double> actions(Tape<double>& tape) const {
-    return {action, action_vector.size() ? tape.data(action_vector) : Var<double>()};
+  Inputs inputs() const { return {state, observation.empty() ? nullptr : &observation}; }
+  /// What is seen after the last steps.
+  Inputs final_inputs() const {
+    return {final_state, final_observation.empty() ? nullptr : &final_observation};
   }
 };
 

@@ -1,4 +1,5 @@
-// A world as estimators meet it: a source of trajectories, and the whole model where it is tabular.
+// A world as algorithms meet it: a source of trajectories, copies to step, and the whole model where it is
+// known.
 #pragma once
 
 #include <functional>
@@ -13,38 +14,42 @@ namespace lowvar {
 
 using Parameters = std::vector<Array<double>>;
 
-struct World {
+/// A value: copies share what is large. Its functions may be called by many threads at once.
+struct World : Spaces {  // but observation is 0 where tabular, and states are numbered
   std::string id = {};
   double gamma = 1;
   int T = 0;
-  int A = 0;                // actions to choose from; 0 where they are vectors
-  int m = 0;                // length of a vector that acts; 0 where actions are choices
-  double action_bound = 0;  // vectors outside [-bound, bound] are clipped
-  int observation = 0;      // length of an observation; 0 where tabular
+  MakeStates states = nullptr;
+  /// Trajectories of at most T steps. Where tabular T is the model's.
   std::function<Trajectories(const Policy&, const Parameters&, int T, Draw)> sample = nullptr;
-  MakeStepper stepper = nullptr;
   std::shared_ptr<const Mdp> mdp = nullptr;  // the model, where it is tabular
   std::shared_ptr<const Lqg> lqg = nullptr;  // the model, where it is linear and quadratic
 
   bool known() const { return mdp || lqg; }
+
+  /// n copies with time limit T, whose randomness is that of streams `stream` of `seed`.
+  std::unique_ptr<Stepper> stepper(int n, int T, std::uint64_t seed, std::string_view stream) const;
 };
 
-/// A tabular world: its policies are tables of logits.
-World tabular_world(std::string id, Mdp mdp);
+/// A world whose states these are.
+World world_of(std::string id, const Spaces& spaces, MakeStates states, double gamma, int T);
 
 /// A world of an Environment: its policies are networks.
 template <Environment E>
 World environment_world(std::string id, E env, double gamma, int T) {
-  World world{.id = std::move(id), .gamma = gamma, .T = T, .observation = E::observation};
-  if constexpr (DiscreteEnvironment<E>)
-    world.A = E::actions;
-  else
-    world.m = action_size<E>, world.action_bound = E::action_high[0];
-  world.stepper = stepper_of(env);
-  world.sample = [env](const Policy& policy, const Parameters& theta, int horizon, Draw draw) {
-    return rollout(env, policy, theta, horizon, draw);
-  };
-  return world;
+  const Spaces spaces = spaces_of(env);
+  return world_of(std::move(id), spaces, states_of(std::move(env)), gamma, T);
 }
+/// The same at the environment's own discount and time limit.
+template <Environment E>
+requires requires(const E& env) { env.gamma, env.T; }
+World environment_world(std::string id, E env) {
+  const double gamma = env.gamma;
+  const int T = env.T;
+  return environment_world(std::move(id), std::move(env), gamma, T);
+}
+
+/// A tabular world: its policies are tables of logits.
+World tabular_world(std::string id, Mdp mdp);
 
 }  // namespace lowvar

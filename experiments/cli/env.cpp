@@ -15,7 +15,7 @@
 namespace lowvar::cli {
 namespace {
 
-using Numbers = AnyEnvironment::Numbers;
+using Numbers = std::vector<double>;
 
 /// Finite numbers separated by commas.
 Numbers numbers_of(const std::string& text, const std::string& where) {
@@ -35,30 +35,45 @@ Numbers numbers_of(const std::string& text, const std::string& where) {
   }
 }
 
-struct Player {
-  std::string id;
-  Playground world;
+void expect_size(const World& world, const Numbers& x, int size, const std::string& where, const char* what) {
+  expect(static_cast<int>(x.size()) == size, where, ": ", what, " of ", world.id, " is ", size, " number",
+         size == 1 ? "" : "s", ", got ", x.size());
+}
+/// Whether x is one of n that are counted.
+void expect_index(const World& world, double x, int n, const std::string& where, const char* what) {
+  expect(x == std::floor(x) && x >= 0 && x < n, where, ": ", what, " of ", world.id,
+         " is a whole number from 0 to ", n - 1, ", got ", x);
+}
+void check_state(const World& world, const Numbers& x, const std::string& where) {
+  expect_size(world, x, world.numbers, where, "a state");
+  if (world.mdp) expect_index(world, x[0], world.mdp->S, where, "a state");
+}
+void check_action(const World& world, const Numbers& x, const std::string& where) {
+  expect_size(world, x, world.A ? 1 : world.m, where, "an action");
+  if (world.A) expect_index(world, x[0], world.A, where, "an action");
+}
 
-  explicit Player(const std::string& env) : id(env), world(make_playground(env)) {}
-  const AnyEnvironment& environment() const { return *world.environment; }
-
-  void expect_size(const Numbers& x, int size, const std::string& where, const char* what) const {
-    expect(static_cast<int>(x.size()) == size, where, ": ", what, " of ", id, " is ", size, " number",
-           size == 1 ? "" : "s", ", got ", x.size());
+/// The observation of a world's first state.
+Numbers observation_of(const States& states) {
+  Numbers out;
+  const auto look = [&](auto number) {
+    std::vector<decltype(number)> x(static_cast<std::size_t>(states.spaces().observation));
+    states.observe(0, 1, x.data());
+    out.assign(x.begin(), x.end());
+  };
+  switch (states.spaces().observed) {
+    case Spaces::Number::float32:
+      look(0.0F);
+      break;
+    case Spaces::Number::float64:
+      look(0.0);
+      break;
+    case Spaces::Number::uint8:
+      look(std::uint8_t{0});
+      break;
   }
-  void check_state(const Numbers& x, const std::string& where) const {
-    expect_size(x, environment().state_size, where, "a state");
-    if (environment().states > 0)
-      expect(x[0] == std::floor(x[0]) && x[0] >= 0 && x[0] < environment().states, where, ": a state of ", id,
-             " is a whole number from 0 to ", environment().states - 1, ", got ", x[0]);
-  }
-  void check_action(const Numbers& x, const std::string& where) const {
-    expect_size(x, environment().action_size, where, "an action");
-    if (environment().actions > 0)
-      expect(x[0] == std::floor(x[0]) && x[0] >= 0 && x[0] < environment().actions, where, ": an action of ",
-             id, " is a whole number from 0 to ", environment().actions - 1, ", got ", x[0]);
-  }
-};
+  return out;
+}
 
 // ---- replay ----
 
@@ -82,59 +97,71 @@ std::vector<std::pair<Numbers, std::string>> lines_of(const std::string& path) {
 }
 
 int replay(const ReplayOptions& o) {
-  const Player player(o.env);
-  const AnyEnvironment& env = player.environment();
+  const World world = make_world(o.env, std::nullopt, std::nullopt);
   expect(o.transitions.empty() != o.actions.empty(),
          "env replay needs either --actions FILE (with --state) or --transitions FILE");
-  expect(o.transitions.empty() == !o.state.empty(),
-         o.state.empty() ? "--actions needs --state, where the episode starts"
-                         : "--transitions carries its own states; drop --state");
-  expect(!env.stochastic || !o.seed.empty(), o.env, " is random; give --seed");
+  expect(world.numbers > 0 || (o.transitions.empty() && o.state.empty()), "a state of ", world.id,
+         " cannot be written as numbers: give --actions and --seed alone, to begin at a start drawn");
+  if (world.numbers > 0)
+    expect(o.transitions.empty() == !o.state.empty(),
+           o.state.empty() ? "--actions needs --state, where the episode starts"
+                           : "--transitions carries its own states; drop --state");
+  expect((!world.stochastic && world.numbers > 0) || !o.seed.empty(), o.env, " is random; give --seed");
   const std::uint64_t seed = o.seed.empty() ? 0 : seed_option(o.seed);
 
+  const auto states = world.states(1);
   std::string out = "t,reward,terminated,truncated";
-  for (int i = 0; i < env.observation_size; ++i) out += fmt::format(",obs_{}", i);
-  for (int i = 0; i < env.state_size; ++i) out += fmt::format(",state_{}", i);
+  for (int i = 0; i < states->spaces().observation; ++i) out += fmt::format(",obs_{}", i);
+  for (int i = 0; i < world.numbers; ++i) out += fmt::format(",state_{}", i);
   out += "\n";
-  const auto add = [&](std::size_t t, const Step<Numbers>& step, bool truncated) {
-    out += fmt::format("{},{:.17g},{:d},{:d}", t, step.reward, step.terminated, truncated);
-    bool finite = std::isfinite(step.reward);
-    for (const Numbers& part : {env.observe(step.state), step.state})
+  /// The state after an action, as a row; whether the episode ends with it.
+  const auto step = [&](std::size_t t, const Numbers& action, Rng& rng, bool truncated) {
+    double reward{};
+    char terminated{};
+    const int choice = static_cast<int>(action[0]);
+    states->step(0, 1, {&choice, action.data()}, {.each = &rng}, &reward, &terminated);
+    out += fmt::format("{},{:.17g},{:d},{:d}", t, reward, terminated != 0, truncated);
+    bool finite = std::isfinite(reward);
+    for (const Numbers& part : {observation_of(*states), states->numbers(0)})
       for (const double x : part) out += fmt::format(",{:.17g}", x), finite = finite && std::isfinite(x);
     out += "\n";
     if (!finite)
       throw NumericalFault(
           join("row ", t, " of the replay of ", o.env, " holds a number that is not finite"));
+    return terminated || truncated;
   };
 
   if (!o.transitions.empty()) {
     const auto rows = lines_of(o.transitions);
-    const auto n = static_cast<std::size_t>(env.state_size);
+    const auto n = static_cast<std::size_t>(world.numbers),
+               m = static_cast<std::size_t>(world.A ? 1 : world.m);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const auto& [row, where] = rows[i];
-      expect(row.size() == n + static_cast<std::size_t>(env.action_size), where, ": a transition of ", o.env,
-             " is ", env.state_size, " + ", env.action_size, " numbers (state, action), got ", row.size());
-      const auto cut = row.begin() + env.state_size;
+      expect(row.size() == n + m, where, ": a transition of ", o.env, " is ", n, " + ", m,
+             " numbers (state, action), got ", row.size());
+      const auto cut = row.begin() + world.numbers;
       const Numbers state(row.begin(), cut), action(cut, row.end());
-      player.check_state(state, where);
-      player.check_action(action, where);
+      check_state(world, state, where);
+      check_action(world, action, where);
       Rng rng(seed, "replay", static_cast<std::uint32_t>(i));
       rng.seek(1);
-      add(i, env.step(state, action, rng), false);
+      states->set_numbers(0, state);
+      step(i, action, rng, false);
     }
   } else {
-    Numbers state = numbers_of(o.state, "--state");
-    player.check_state(state, "--state");
-    const auto actions = lines_of(o.actions);
-    for (const auto& [action, where] : actions) player.check_action(action, where);
     Rng rng(seed, "replay");
+    if (world.numbers > 0) {
+      const Numbers state = numbers_of(o.state, "--state");
+      check_state(world, state, "--state");
+      states->set_numbers(0, state);
+    } else {
+      states->reset(0, rng);
+    }
+    const auto actions = lines_of(o.actions);
+    for (const auto& [action, where] : actions) check_action(world, action, where);
     for (std::size_t t = 0; t < actions.size(); ++t) {
       rng.seek(static_cast<std::uint32_t>(t) + 1);
-      const Step<Numbers> step = env.step(state, actions[t].first, rng);
-      const bool truncated = t + 1 >= static_cast<std::size_t>(player.world.T);
-      add(t, step, truncated);
-      if (step.terminated || truncated) break;
-      state = step.state;
+      if (step(t, actions[t].first, rng, t + 1 >= static_cast<std::size_t>(world.T))) break;
     }
   }
   std::cout << out;
@@ -156,98 +183,87 @@ void add_play_options(CLI::App& command, PlayOptions& o) {
 
 struct Episode {
   std::vector<Numbers> states;  // s_0 ... s_n
-  std::vector<double> rewards;  // r_0 ... r_{n-1}
+  int steps = 0;
+  double total = 0;  // of the rewards
   bool terminated = false;
-  double total() const {
-    double sum = 0;
-    for (const double r : rewards) sum += r;
-    return sum;
-  }
 };
-
-/// What was done in row r.
-Numbers action_of(const Trajectories& batch, int r) {
-  if (batch.action_vector.size()) {
-    const auto a = row(batch.action_vector, r);
-    return {a.begin(), a.end()};
-  }
-  return {static_cast<double>(batch.action[static_cast<std::size_t>(r)])};
-}
 
 /// Episodes 0, 1, ... of a policy in a world, each the same however many are asked for.
 class Episodes {
  public:
   static constexpr int shard = 256;  // how many are sampled together
 
-  explicit Episodes(const PlayOptions& o) : player_(o.env), seed_(seed_option(o.seed)) {
-    policy_ = o.policy.empty() ? "reference" : o.policy;
-    if (policy_ == "random") return;
-    model_ = make_world(o.env, std::nullopt, std::nullopt);
-    choice_ = make_policy(model_, policy_);
+  explicit Episodes(const PlayOptions& o)
+      : world_(make_world(o.env, std::nullopt, std::nullopt)),
+        seed_(seed_option(o.seed)),
+        policy_(o.policy.empty() ? "reference" : o.policy) {
+    if (policy_ != "random") choice_ = make_policy(world_, policy_);
   }
 
   const std::string& policy() const { return policy_; }
-  const Player& player() const { return player_; }
+  const World& world() const { return world_; }
 
   /// Of shard i. Without states where they are not wanted.
   std::vector<Episode> operator()(int i, int count, bool with_states) const {
     std::vector<Episode> out(static_cast<std::size_t>(count));
-    const AnyEnvironment& env = player_.environment();
-    const auto start_of = [&](int k) {
-      return Rng(seed_, "rollout", static_cast<std::uint32_t>(i * shard + k));
+    const Draw draw{seed_, "rollout", i * shard, count};
+    const auto states = world_.states(count);
+    const auto watch = [&](int k) {
+      if (with_states) out[static_cast<std::size_t>(k)].states.push_back(states->numbers(k));
     };
     if (policy_ == "random") {
-      for (int k = 0; k < count; ++k) {
-        Episode& e = out[static_cast<std::size_t>(k)];
-        Rng rng = start_of(k), choice(seed_, "random-actions", static_cast<std::uint32_t>(i * shard + k));
-        e.states.push_back(env.reset(rng));
-        for (int t = 0; t < player_.world.T && !e.terminated; ++t) {
-          rng.seek(static_cast<std::uint32_t>(t) + 1);
-          auto step = env.step(e.states.back(), env.random_action(choice), rng);
-          if (!with_states) e.states.clear();
-          e.states.push_back(std::move(step.state));
-          e.rewards.push_back(step.reward);
-          e.terminated = step.terminated;
-        }
-      }
+      play_at_random(*states, draw, watch, out);
       return out;
     }
     const Trajectories batch =
-        model_.sample(choice_.policy, choice_.theta, model_.T, {seed_, "rollout", i * shard, count});
+        world_.mdp ? world_.sample(choice_.policy, choice_.theta, world_.T, draw)
+                   : lowvar::rollout(*states, choice_.policy, choice_.theta, world_.T, draw, watch);
     for (int k = 0; k < count; ++k) {
       Episode& e = out[static_cast<std::size_t>(k)];
-      const auto r = batch.rewards(k);
-      e.rewards.assign(r.begin(), r.end());
+      e.steps = batch.length(k);
+      for (const double r : batch.rewards(k)) e.total += r;
       e.terminated = batch.terminated[static_cast<std::size_t>(k)] != 0;
-      if (!with_states) continue;
-      if (model_.mdp) {
-        for (int t = batch.begin(k); t < batch.end(k); ++t)
-          e.states.push_back({static_cast<double>(batch.state[static_cast<std::size_t>(t)])});
-        e.states.push_back({static_cast<double>(batch.final_state[static_cast<std::size_t>(k)])});
-      } else {  // its actions once more, from its start
-        Rng rng = start_of(k);
-        e.states.push_back(env.reset(rng));
-        for (int t = batch.begin(k); t < batch.end(k); ++t) {
-          const Numbers action = action_of(batch, t);
-          e.states.push_back(env.step(e.states.back(), action, rng).state);
-        }
-      }
+      if (!with_states || !world_.mdp) continue;
+      for (int t = batch.begin(k); t < batch.end(k); ++t)
+        e.states.push_back({static_cast<double>(batch.state[static_cast<std::size_t>(t)])});
+      e.states.push_back({static_cast<double>(batch.final_state[static_cast<std::size_t>(k)])});
     }
     return out;
   }
 
  private:
-  Player player_;
+  template <class Watch>
+  void play_at_random(States& states, const Draw& draw, const Watch& watch, std::vector<Episode>& out) const {
+    int choice = 0;
+    Numbers vector(static_cast<std::size_t>(world_.m));
+    for (int k = 0; k < draw.count; ++k) {
+      Episode& e = out[static_cast<std::size_t>(k)];
+      Rng rng = draw.start(k), choices(seed_, "random-actions", static_cast<std::uint32_t>(draw.first + k));
+      states.reset(k, rng);
+      watch(k);
+      for (char terminated = states.terminal(k);; ++e.steps) {
+        e.terminated = terminated != 0;
+        if (e.terminated || e.steps == world_.T) break;
+        rng.seek(static_cast<std::uint32_t>(e.steps) + 1);
+        random_action(world_, choices, choice, vector);
+        double reward{};
+        states.act(k, k + 1, {&choice, vector.data()}, {.each = &rng}, &reward, &terminated);
+        e.total += reward;
+        watch(k);
+      }
+    }
+  }
+
+  World world_;
   std::uint64_t seed_;
   std::string policy_;
-  World model_;
   PolicyChoice choice_;
 };
 
 int rollout(const PlayOptions& o, const std::string& episodes) {
   const auto N = static_cast<int>(count_option("--episodes", episodes, 1, 100'000'000));
   const Episodes play(o);
-  const int T = play.player().world.T;
+  const int T = play.world().T;
   std::cout << "episode,steps,return,terminated,truncated\n";
   ordered_reduce((N + Episodes::shard - 1) / Episodes::shard,
                  [&](int i) { return play(i, std::min(Episodes::shard, N - i * Episodes::shard), false); },
@@ -256,9 +272,8 @@ int rollout(const PlayOptions& o, const std::string& episodes) {
                    for (std::size_t k = 0; k < shard.size(); ++k) {
                      const Episode& e = shard[k];
                      out += fmt::format("{},{},{:.17g},{:d},{:d}\n",
-                                        static_cast<std::size_t>(i) * Episodes::shard + k, e.rewards.size(),
-                                        e.total(), e.terminated,
-                                        e.rewards.size() >= static_cast<std::size_t>(T));
+                                        static_cast<std::size_t>(i) * Episodes::shard + k, e.steps, e.total,
+                                        e.terminated, e.steps >= T);
                    }
                    std::cout << out;
                  });
@@ -277,10 +292,9 @@ int render(const PlayOptions& o, const std::string& frames, const std::string& o
     throw Error(join("there is no picture of '", o.env, "'; there is one of: ", known));
   }
   const Episode e = play(0, 1, true)[0];
-  const auto n = e.rewards.size();
   strip(o.env, e.states, K,
-        fmt::format("{}, policy {}, seed {}: {} step{}, return {:.4g}, {}", o.env, play.policy(), o.seed, n,
-                    n == 1 ? "" : "s", e.total(), e.terminated ? "terminated" : "truncated"))
+        fmt::format("{}, policy {}, seed {}: {} step{}, return {:.4g}, {}", o.env, play.policy(), o.seed,
+                    e.steps, e.steps == 1 ? "" : "s", e.total, e.terminated ? "terminated" : "truncated"))
       .write(path);
   return 0;
 }
