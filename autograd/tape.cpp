@@ -65,6 +65,13 @@ Var<T> Tape<T>::leaf(const T* x, Shape shape, bool parameter, bool per_row, At a
 }
 
 template <class T>
+Var<T> Tape<T>::data(Array<T>&& x, At at) {
+  const int i = node_of(*record_, Operand<T>(x, at));
+  record_->nodes[static_cast<std::size_t>(i)].per_row = true;
+  return {record_.get(), i};
+}
+
+template <class T>
 Var<T> Tape<T>::data(const Array<T>& x, int begin, int end, At at) {
   const Shape whole = lowvar::shape(x);
   expect(0 <= begin && begin <= end && end <= whole.rows, "data: rows ", begin, " to ", end, " of ",

@@ -140,6 +140,8 @@ class Tape {
   }
   /// A leaf whose row r belongs to sample r, which grouped gradients keep apart. Borrows the array.
   Var<T> data(const Array<T>& x, At at = At::current()) { return leaf(x, false, true, at); }
+  /// The same of a temporary, which is copied onto the tape.
+  Var<T> data(Array<T>&& x, At at = At::current());
   /// Rows [begin, end) of x as data.
   Var<T> data(const Array<T>& x, int begin, int end, At at = At::current());
   /// A leaf that is neither. Borrows the array.
@@ -151,7 +153,6 @@ class Tape {
   // What is borrowed must not be a temporary.
   Var<T> parameter(Array<T>&&, At = At::current()) = delete;
   std::vector<Var<T>> parameters(std::vector<Array<T>>&&, At = At::current()) = delete;
-  Var<T> data(Array<T>&&, At = At::current()) = delete;
   Var<T> data(Array<T>&&, int, int, At = At::current()) = delete;
   Var<T> constant(Array<T>&&, At = At::current()) = delete;
   std::vector<Var<T>> constants(std::vector<Array<T>>&&, At = At::current()) = delete;

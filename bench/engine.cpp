@@ -7,7 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "algorithms/estimators/estimator.h"
+#include "algorithms/estimators/gradient.h"
 #include "algorithms/measure/moments.h"
 #include "bench/hand_written.h"
 #include "bench/interleave.h"
@@ -30,7 +30,7 @@ Categorical<T> policy_of(const Mlp& mlp, const std::vector<Var<T>>& theta, Var<T
 }
 
 /// Forward and backward of the mean of -psi log pi(a|s), in shards.
-Gradient policy_gradient(const Problem& p) {
+FloatArrays policy_gradient(const Problem& p) {
   const int n = p.rows();
   const auto loss = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
     const auto pi = policy_of(p.mlp, theta, tape.data(p.x, begin, end));
@@ -41,7 +41,7 @@ Gradient policy_gradient(const Problem& p) {
 }
 
 /// The Hessian of the mean KL from the policy to itself, held fixed, times p.direction.
-Gradient hessian_product(const Problem& p) {
+FloatArrays hessian_product(const Problem& p) {
   const int n = p.rows();
   const auto mean_kl = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
     const auto pi = policy_of(p.mlp, theta, tape.data(p.x, begin, end));
@@ -196,8 +196,9 @@ struct Bench {
     Rng rng(0, "moments");
     for (int first = 0; first < N; first += of_shard) {
       Trajectories& b = batches.emplace_back();
-      b.observation = zeros<double>(of_shard * T, sizes.front());
-      for (double& each : values(b.observation)) each = rng.normal();
+      Array<double> seen = zeros<double>(of_shard * T, sizes.front());
+      for (double& each : values(seen)) each = rng.normal();
+      b.observation = std::move(seen);
       for (int i = 0; i < of_shard; ++i) {
         b.offset.push_back((i + 1) * T);
         for (int t = 0; t < T; ++t) {
@@ -228,7 +229,7 @@ struct Bench {
       for (const auto& b : batches) {
         const Array<double> psi = estimators.front().weights(b, constants);
         const auto loss = [&](Tape<double>& tape, const std::vector<Var<double>>& w, int begin, int end) {
-          const auto pi = policy_of(p.mlp, w, tape.data(b.observation, begin, end));
+          const auto pi = policy_of(p.mlp, w, tape.data(*b.observation.get<double>(), begin, end));
           const std::span action(b.action.data() + begin, static_cast<std::size_t>(end - begin));
           return sum(pi.log_prob(action) * tape.data(psi, begin, end));
         };

@@ -27,7 +27,7 @@ class HandWritten {
     }
   }
 
-  const Gradient& operator()() {
+  const FloatArrays& operator()() {
     for_each_shard([this](Worker& w, int begin, int rows) {
       if (w.fresh)
         for (auto& g : w.gradient) std::fill(g.begin(), g.end(), 0.0f);
@@ -36,7 +36,7 @@ class HandWritten {
       loss(w, begin, rows);
       backward(w, begin, rows);
     });
-    Gradient& total = workers_.front().gradient;
+    FloatArrays& total = workers_.front().gradient;
     for (std::size_t k = 1; k < workers_.size(); ++k)
       for (std::size_t i = 0; i < total.size(); ++i)
         for (std::size_t j = 0; j < total[i].size(); ++j)
@@ -58,7 +58,7 @@ class HandWritten {
 
  private:
   struct Worker {
-    Gradient gradient;
+    FloatArrays gradient;
     std::vector<Array<float>> h, dh;  // outputs of each layer; derivatives with respect to them before tanh
     bool fresh = true;
   };

@@ -46,8 +46,8 @@ void LibTorch::hessian_product() {
   t_->result = torch::autograd::grad({along}, t_->parameters);
 }
 
-Gradient LibTorch::result() const {
-  Gradient out;
+FloatArrays LibTorch::result() const {
+  FloatArrays out;
   for (const auto& each : t_->result)
     out.push_back(
         from_values<float>(static_cast<int>(each.size(0)), static_cast<int>(each.size(1)),

@@ -20,7 +20,7 @@ class LibTorch {
   /// The Hessian of the mean KL from the policy to itself, held fixed, times `direction`: double backward.
   void hessian_product();
   /// What the last of them computed.
-  Gradient result() const;
+  FloatArrays result() const;
 
  private:
   struct Tensors;

@@ -8,11 +8,11 @@
 
 namespace lowvar {
 
-using Gradient = std::vector<Array<float>>;
+using FloatArrays = std::vector<Array<float>>;
 
 struct Problem {
   Mlp mlp;
-  Gradient theta, direction;  // W0, b0, W1, b1, ...; and what Hessians are multiplied by
+  FloatArrays theta, direction;  // W0, b0, W1, b1, ...; and what Hessians are multiplied by
   Array<float> x, psi;        // [n x inputs], [n x 1]
   std::vector<int> action;    // [n]
 

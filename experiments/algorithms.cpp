@@ -8,184 +8,21 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "algorithms/train/a2c.h"
+#include "algorithms/train/a3c.h"
+#include "algorithms/train/apg.h"
+#include "algorithms/train/ddpg.h"
+#include "algorithms/train/npg.h"
+#include "algorithms/train/ppo.h"
+#include "algorithms/train/reinforce.h"
+#include "algorithms/train/trpo.h"
+#include "experiments/output.h"
 #include "experiments/worlds.h"
 
 namespace lowvar {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// ---- Defaults ----
-
-/// What every on-policy algorithm starts from in a world. Rewards of Pendulum are large and its episodes
-/// short-sighted: what its peers use (see docs/algorithms/ppo.md).
-OnPolicyOptions on_policy(const World& world) {
-  OnPolicyOptions o;
-  o.gamma = world.gamma;
-  if (world.mdp) o.learning_rate = 0.05;
-  if (world.id == "Pendulum-v1") o.gamma = 0.9, o.reward_scale = 0.1;
-  return o;
-}
-
-/// Yoon's settings (see docs/algorithms/reinforce.md), for every world.
-TrainOptions reinforce(const World& world) {
-  OnPolicyOptions o = on_policy(world);
-  o.estimator = "togo-normalised+undiscounted";
-  o.reduce = "trajectory";
-  o.episodes = 1;
-  o.max_episodes = 5000;
-  o.critic = "none";
-  o.hidden = {128};
-  o.activation = "relu";
-  o.initialisation = "uniform";
-  o.learning_rate = 3e-4;
-  o.gamma = 0.9;
-  return o;
-}
-
-TrainOptions reinforce_baseline(const World& world) {
-  OnPolicyOptions o = on_policy(world);
-  o.estimator = "togo-value+undiscounted";
-  o.critic_lambda = 1;
-  o.advantages = "standardised";
-  o.episodes = 8;
-  o.learning_rate = 3e-3;
-  o.max_gradient_norm = 0.5;
-  return o;
-}
-
-/// A table forgets what it has stopped to visit: large batches, and no bonus for what is not worth a visit.
-void for_tables(OnPolicyOptions& o) {
-  o.rollout = 256;
-  o.learning_rate = 0.1;
-  o.entropy_coefficient = 0;
-}
-
-TrainOptions q_actor_critic(const World& world) {
-  OnPolicyOptions o = on_policy(world);
-  o.estimator = "q-value+undiscounted";
-  o.critic = "action-value";
-  o.advantages = "standardised";
-  o.envs = 8;
-  o.rollout = 256;
-  o.learning_rate = 3e-3;
-  o.critic_learning_rate = 1e-3;
-  o.critic_epochs = 20;
-  o.anneal = true;
-  o.entropy_coefficient = 0.01;
-  o.max_gradient_norm = 0.5;
-  if (world.mdp) for_tables(o), o.anneal = false, o.critic_epochs = 10, o.critic_learning_rate = 0.2;
-  return o;
-}
-
-TrainOptions a2c(const World& world) {
-  OnPolicyOptions o = on_policy(world);
-  o.estimator = "gae:0.95+undiscounted";
-  o.envs = 8;
-  o.rollout = 32;
-  o.learning_rate = 1e-3;
-  o.anneal = true;
-  o.critic_epochs = 4;
-  o.critic_minibatches = 4;
-  o.entropy_coefficient = 0.01;
-  o.max_gradient_norm = 0.5;
-  if (world.mdp) for_tables(o), o.anneal = false, o.critic_epochs = 0;
-  return o;
-}
-
-TrainOptions a3c(const World& world) {
-  auto o = std::get<OnPolicyOptions>(a2c(world));
-  o.estimator = "gae:1+undiscounted";
-  o.critic_lambda = 1;
-  o.workers = 2;
-  o.critic_epochs = 0;
-  o.envs = 4;
-  o.rollout = 64;
-  o.update = "rmsprop";
-  o.adam_epsilon = 1e-5;
-  o.anneal = true;
-  return o;
-}
-
-OnPolicyOptions natural(const World& world) {
-  OnPolicyOptions o = on_policy(world);
-  o.estimator = "gae:0.95+undiscounted";
-  o.advantages = "standardised";
-  o.precision = "double";
-  o.envs = 8;
-  o.rollout = 256;
-  o.critic_epochs = 10;
-  o.learning_rate = 1e-3;
-  if (world.lqg) o.gamma = 0.95, o.anneal = true, o.log_std = -0.5, o.kl_step = 0.02;
-  return o;
-}
-
-TrainOptions npg(const World& world) {
-  OnPolicyOptions o = natural(world);
-  o.update = "natural";
-  return o;
-}
-
-TrainOptions trpo(const World& world) {
-  OnPolicyOptions o = natural(world);
-  o.update = "trust-region";
-  o.surrogate = "ratio";
-  return o;
-}
-
-TrainOptions ppo(const World& world) {
-  OnPolicyOptions o = on_policy(world);
-  o.estimator = "ppo-clip:0.2+undiscounted";
-  o.advantages = "standardised";
-  o.envs = 8;
-  o.rollout = 128;
-  o.epochs = 4;
-  o.minibatches = 4;
-  o.learning_rate = 2.5e-4;
-  o.anneal = true;
-  o.adam_epsilon = 1e-5;
-  o.entropy_coefficient = 0.01;
-  o.max_gradient_norm = 0.5;
-  if (world.m) {
-    o.envs = 4;
-    o.rollout = 1024;
-    o.epochs = 10;
-    o.minibatches = 16;
-    o.learning_rate = 1e-3;
-    o.entropy_coefficient = 0;
-  }
-  if (world.mdp) o.rollout = 512, o.learning_rate = 0.03, o.entropy_coefficient = 0;
-  return o;
-}
-
-TrainOptions ppo_kl(const World& world) {
-  auto o = std::get<OnPolicyOptions>(ppo(world));
-  o.estimator = "gae:0.95+undiscounted";
-  o.surrogate = "ratio";
-  if (!world.mdp) o.envs = 4, o.rollout = 256, o.epochs = 10, o.learning_rate = 1e-3;
-  o.kl_coefficient = 1;
-  o.kl_target = 0.01;
-  return o;
-}
-
-TrainOptions ddpg(const World& world) {
-  DdpgOptions o;
-  o.gamma = world.gamma;
-  if (world.id == "MountainCarContinuous-v0") {  // the goal is found by noise that pushes one way for long
-    o.noise = "ou";
-    o.noise_std = 0.5;
-    o.hidden = {64, 64};
-    o.update_every = 4;
-    o.warmup = 10000;
-  }
-  return o;
-}
-
-TrainOptions apg(const World& world) {
-  AnalyticOptions o;
-  o.gamma = world.gamma;
-  return o;
-}
 
 // ---- Options as text ----
 
@@ -203,23 +40,31 @@ bool parse(const std::string& text, N& out) {
 struct Setter {
   const std::string& text;
   const std::string& where;
+  const char* key;
 
-  void operator()(const char* key, double& x) const {
-    expect(parse(text, x), where, key, " must be a number, got '", text, "'");
+  void operator()(double* x) const {
+    expect(parse(text, *x), where, key, " must be a number, got '", text, "'");
   }
-  void operator()(const char* key, int& x) const {
-    expect(parse(text, x), where, key, " must be a whole number, got '", text, "'");
+  void operator()(int* x) const {
+    expect(parse(text, *x), where, key, " must be a whole number, got '", text, "'");
   }
-  void operator()(const char* key, long& x) const {
-    expect(parse(text, x), where, key, " must be a whole number, got '", text, "'");
+  void operator()(long* x) const {
+    expect(parse(text, *x), where, key, " must be a whole number, got '", text, "'");
   }
-  void operator()(const char* key, bool& x) const {
+  void operator()(bool* x) const {
     expect(text == "true" || text == "false", where, key, " must be true or false, got '", text, "'");
-    x = text == "true";
+    *x = text == "true";
   }
-  void operator()(const char*, std::string& x) const { x = text; }
+  void operator()(std::string* x) const { *x = text; }
+  void operator()(const ChoiceRef& x) const {
+    const auto found = std::find(x.names.begin(), x.names.end(), text);
+    std::string list;
+    for (const auto& each : x.names) list += (list.empty() ? "" : ", ") + each;
+    expect(found != x.names.end(), where, key, " must be one of ", list, "; got '", text, "'");
+    x.set(static_cast<std::size_t>(found - x.names.begin()));
+  }
   /// "64,64" or "[64, 64]"; nothing for no layers.
-  void operator()(const char* key, std::vector<int>& x) const {
+  void operator()(std::vector<int>* x) const {
     std::string list = text;
     std::erase_if(list, [](char c) { return c == '[' || c == ']' || c == ' '; });
     std::vector<int> out;
@@ -229,7 +74,7 @@ struct Setter {
              " must be a list of whole numbers, as in [64, 64]; got '", text, "'");
       begin = end + 1;
     }
-    x = std::move(out);
+    *x = std::move(out);
   }
 };
 
@@ -285,35 +130,52 @@ Parameters arrays_from(const Json& json) {
 
 }  // namespace
 
+namespace {
+
+template <auto recipe>
+std::unique_ptr<Algorithm> make(const World& world) {
+  return algorithm(recipe(world));
+}
+
+}  // namespace
+
 const std::vector<AlgorithmEntry>& algorithms() {
   static const std::vector<AlgorithmEntry> all = {
       {"reinforce", "REINFORCE with returns normalised in each episode", "Williams 1992; Yoon 2018",
-       reinforce},
+       make<reinforce_recipe>},
       {"reinforce-baseline", "REINFORCE with a learnt state-value baseline",
-       "Williams 1992; Sutton & Barto 2018, section 13.4", reinforce_baseline},
+       "Williams 1992; Sutton & Barto 2018, section 13.4", make<reinforce_baseline_recipe>},
       {"q-actor-critic", "actor-critic that weighs scores with a learnt Q(s, a)",
-       "Sutton et al. 2000; Konda & Tsitsiklis 2000", q_actor_critic},
-      {"a2c", "advantage actor-critic, synchronous", "Mnih et al. 2016; Schulman et al. 2016", a2c},
-      {"a3c", "asynchronous advantage actor-critic", "Mnih et al. 2016, algorithm S3", a3c},
-      {"npg", "natural policy gradient of a fixed KL step", "Kakade 2001", npg},
-      {"trpo", "trust region policy optimisation", "Schulman et al. 2015", trpo},
-      {"ppo", "proximal policy optimisation, clipped", "Schulman et al. 2017, eq. 7", ppo},
+       "Sutton et al. 2000; Konda & Tsitsiklis 2000", make<q_actor_critic_recipe>},
+      {"a2c", "advantage actor-critic, synchronous", "Mnih et al. 2016; Schulman et al. 2016",
+       make<a2c_recipe>},
+      {"a3c", "asynchronous advantage actor-critic", "Mnih et al. 2016, algorithm S3", make<a3c_recipe>},
+      {"npg", "natural policy gradient of a fixed KL step", "Kakade 2001", make<npg_recipe>},
+      {"trpo", "trust region policy optimisation", "Schulman et al. 2015", make<trpo_recipe>},
+      {"ppo", "proximal policy optimisation, clipped", "Schulman et al. 2017, eq. 7", make<ppo_recipe>},
       {"ppo-kl", "proximal policy optimisation with an adaptive KL penalty", "Schulman et al. 2017, eq. 8",
-       ppo_kl},
-      {"ddpg", "deep deterministic policy gradient", "Silver et al. 2014; Lillicrap et al. 2016", ddpg},
+       make<ppo_kl_recipe>},
+      {"ddpg", "deep deterministic policy gradient", "Silver et al. 2014; Lillicrap et al. 2016",
+       make<ddpg_recipe>},
       {"apg", "analytic policy gradient: ascent through the dynamics",
-       "Heess et al. 2015; Wiedemann et al. 2023", apg},
+       "Heess et al. 2015; Wiedemann et al. 2023", make<apg_recipe>},
   };
   return all;
 }
 
-TrainOptions default_options(const std::string& algorithm, const World& world) {
+std::unique_ptr<Algorithm> make_algorithm(const std::string& id, const World& world) {
   std::vector<std::string> known;
   for (const auto& each : algorithms()) {
-    if (each.id == algorithm) return each.defaults(world);
+    if (each.id == id) return each.make(world);
     known.push_back(each.id);
   }
-  throw Error(unknown_name("algorithm", algorithm, known));
+  throw Error(unknown_name("algorithm", id, known));
+}
+
+std::optional<std::filesystem::path> tuned_config(const std::string& algorithm, const World& world) {
+  const auto path = data_directory() / "experiments" / "configs" / join(algorithm, "_", world.id, ".toml");
+  if (world.id.find('/') != std::string::npos || !std::filesystem::exists(path)) return std::nullopt;
+  return path;
 }
 
 std::string nearest_name(std::string_view typed, const std::vector<std::string>& known) {
@@ -335,24 +197,20 @@ std::string nearest_name(std::string_view typed, const std::vector<std::string>&
                            [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
 }
 
-void set_option(TrainOptions& options, const std::string& key, const std::string& text,
+void set_option(Algorithm& algorithm, const std::string& key, const std::string& text,
                 const std::string& where) {
   bool found = false;
   std::vector<std::string> known;
-  std::visit(
-      [&](auto& o) {
-        o.visit([&](const char* name, auto& value) {
-          known.emplace_back(name);
-          if (key != name) return;
-          found = true;
-          Setter{text, where}(name, value);
-        });
-      },
-      options);
+  algorithm.visit([&](const char* name, OptionRef value) {
+    known.emplace_back(name);
+    if (key != name) return;
+    found = true;
+    std::visit(Setter{text, where, name}, value);
+  });
   expect(found, where, "unknown option '", key, "'; did you mean '", nearest_name(key, known), "'?");
 }
 
-void read_config(TrainOptions& options, const std::filesystem::path& path) {
+void read_config(Algorithm& algorithm, const std::filesystem::path& path) {
   std::ifstream in(path);
   expect(in.good() && !std::filesystem::is_directory(path), "cannot read ", path.string(),
          ": no such file, or not a readable one");
@@ -366,35 +224,36 @@ void read_config(TrainOptions& options, const std::filesystem::path& path) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     const std::string where = path.string() + ", line " + std::to_string(key.source().begin.line) + ": ";
-    set_option(options, name, text_of(node, where, name), where);
+    set_option(algorithm, name, text_of(node, where, name), where);
   }
 }
 
-Json as_json(const TrainOptions& options) {
+Json options_as_json(const Algorithm& algorithm) {
   Json out = Json::object();
-  auto copy = options;
-  std::visit([&](auto& o) { o.visit([&](const char* name, auto& value) { out[name] = value; }); }, copy);
+  algorithm.clone()->visit([&](const char* name, OptionRef value) {
+    out[name] = std::visit(
+        [](const auto& x) {
+          if constexpr (std::is_pointer_v<std::decay_t<decltype(x)>>)
+            return Json(*x);
+          else
+            return Json(x.names[x.get()]);
+        },
+        value);
+  });
   return out;
 }
 
-void check(const TrainOptions& options, const World& world) {
-  std::visit([&](const auto& o) { check(o, world); }, options);
-}
-
-double discount_of(const TrainOptions& options) {
-  return std::visit([](const auto& o) { return o.gamma; }, options);
-}
-
-Learned train(const World& world, const TrainOptions& options, long steps, std::uint64_t seed,
-              const Watcher& watcher) {
-  return std::visit([&](const auto& o) { return train(world, o, steps, seed, watcher); }, options);
+void set_options(Algorithm& algorithm, const Json& options) {
+  for (const auto& [key, value] : options.items())
+    set_option(algorithm, key, value.is_string() ? value.get<std::string>() : value.dump(), "");
 }
 
 std::string learned_as_json(const World& world, const Learned& learned) {
   Json out{{"env", world.id},
            {"policy",
             {{"head", learned.policy.head == Head::softmax ? "softmax" : "gaussian"},
-             {"bound", learned.policy.bound},
+             {"low", learned.policy.low},
+             {"high", learned.policy.high},
              {"model", model_as_json(learned.policy.model)},
              {"parameters", arrays_as_json(learned.policy.names(), learned.theta)}}}};
   if (learned.critic)
@@ -426,18 +285,17 @@ Learned read_learned(const std::filesystem::path& path, const World& world) {
   try {
     const Json& p = json.at("policy");
     Learned out{{model_from(p.at("model")), p.at("head") == "gaussian" ? Head::gaussian : Head::softmax,
-                 p.at("bound")},
+                 p.at("low"), p.at("high")},
                 arrays_from(p.at("parameters"))};
     if (json.contains("critic")) {
       out.critic = model_from(json["critic"].at("model"));
       out.w = arrays_from(json["critic"].at("parameters"));
       out.action_values = json["critic"].at("of") == "actions";
     }
-    const auto* mlp = std::get_if<Mlp>(&out.policy.model);
     const int wanted = world.A ? world.A : world.m;
     expect(outputs(out.policy.model) == wanted && (out.policy.head == Head::softmax) == (world.A > 0) &&
-               (mlp ? !world.mdp && mlp->sizes.front() == world.observation
-                    : world.mdp && std::get<Table>(out.policy.model).S == world.mdp->S),
+               inputs(out.policy.model) == (world.mdp ? world.mdp->S : world.observation) &&
+               std::holds_alternative<Table>(out.policy.model) == (world.mdp != nullptr),
            path.string(), " was learnt in ", json.at("env").get<std::string>(), " and does not fit ",
            world.id);
     return out;

@@ -1,45 +1,40 @@
-// The algorithms that `lowvar train` knows by name, their options, and what they learnt on disk.
+// The algorithms that `lowvar train` knows by name, their options as text, and what they learnt on disk.
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
-#include "algorithms/train/analytic.h"
-#include "algorithms/train/ddpg.h"
-#include "algorithms/train/on_policy.h"
+#include "algorithms/train/training.h"
 
 namespace lowvar {
 
-using TrainOptions = std::variant<OnPolicyOptions, DdpgOptions, AnalyticOptions>;
-
-/// A line of the list of algorithms: its options in a world, before anyone changes them. Throws Error where
-/// it does not apply to that world.
+/// A line of the list of algorithms: its recipe for a world, before anyone changes an option.
 struct AlgorithmEntry {
   std::string id;
   std::string description;
   std::string source;
-  TrainOptions (*defaults)(const World& world);
+  std::unique_ptr<Algorithm> (*make)(const World& world);
 };
 const std::vector<AlgorithmEntry>& algorithms();
 
-TrainOptions default_options(const std::string& algorithm, const World& world);
+std::unique_ptr<Algorithm> make_algorithm(const std::string& id, const World& world);
+
+/// The settings that were tuned for an algorithm in a world, where there are some: a file of
+/// experiments/configs.
+std::optional<std::filesystem::path> tuned_config(const std::string& algorithm, const World& world);
 
 /// Sets one option from text; `where` opens the sentence about what is wrong with it.
-void set_option(TrainOptions& options, const std::string& key, const std::string& text,
+void set_option(Algorithm& algorithm, const std::string& key, const std::string& text,
                 const std::string& where);
 /// Sets the options that a TOML file names.
-void read_config(TrainOptions& options, const std::filesystem::path& path);
-nlohmann::ordered_json as_json(const TrainOptions& options);
-/// Throws Error naming what is wrong.
-void check(const TrainOptions& options, const World& world);
-double discount_of(const TrainOptions& options);
-
-Learned train(const World& world, const TrainOptions& options, long steps, std::uint64_t seed,
-              const Watcher& watcher);
+void read_config(Algorithm& algorithm, const std::filesystem::path& path);
+/// Sets those of an object that options_as_json gave.
+void set_options(Algorithm& algorithm, const nlohmann::ordered_json& options);
+nlohmann::ordered_json options_as_json(const Algorithm& algorithm);
 
 /// A learnt policy and critic as JSON, 17 digits; tables also under "logits", which `--policy logits:FILE`
 /// takes.

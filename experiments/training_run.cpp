@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
+#include <fstream>
 #include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -30,33 +31,40 @@ class Diary {
  public:
   Diary(std::uint64_t seed, long steps) : seed_(seed), every_(std::max(1L, steps / lines)) {}
 
-  void saw(const Collector::Episode& e) {
+  void saw(const Episode& e) {
     recent_.push_back(e.total);
     sum_ += e.total;
     if (recent_.size() > window) sum_ -= recent_.front(), recent_.pop_front();
     ++episodes_;
     if (recent_.size() == window) best_ = std::isnan(best_) ? mean() : std::max(best_, mean());
-    episode_lines_.push_back(
-        {std::to_string(seed_), std::to_string(e.at), number(e.total), std::to_string(e.length)});
+    episode_lines_.push_back({{"seed", seed_}, {"step", e.at}, {"return", e.total}, {"length", e.length}});
   }
 
   void saw(const UpdateReport& u) {
     last_ = u;
     if (u.step < next_ && u.update > 0) return;
     next_ = u.step + every_;
-    lines_.push_back({std::to_string(seed_), std::to_string(u.update), std::to_string(u.step),
-                      std::to_string(episodes_), recent_.empty() ? "" : number(mean()), number(u.entropy),
-                      number(u.kl), number(u.clip_fraction), number(u.explained_variance),
-                      number(u.value_loss), number(u.gradient_norm), number(u.gradient_snr),
-                      number(u.learning_rate)});
+    lines_.push_back({{"seed", seed_},
+                      {"update", u.update},
+                      {"step", u.step},
+                      {"episodes", episodes_},
+                      {"return", mean()},
+                      {"entropy", u.entropy},
+                      {"kl", u.kl},
+                      {"clip_fraction", u.clip_fraction},
+                      {"explained_variance", u.explained_variance},
+                      {"value_loss", u.value_loss},
+                      {"gradient_norm", u.gradient_norm},
+                      {"gradient_snr", u.gradient_snr},
+                      {"learning_rate", u.learning_rate}});
   }
 
   /// Mean return of the last 100 episodes, or of all if there are fewer; NaN before the first.
   double mean() const { return recent_.empty() ? std::nan("") : sum_ / static_cast<double>(recent_.size()); }
   double best() const { return best_; }
   const UpdateReport& last() const { return last_; }
-  const std::vector<std::vector<std::string>>& progress() const { return lines_; }
-  const std::vector<std::vector<std::string>>& episodes() const { return episode_lines_; }
+  const std::vector<Csv::Row>& progress() const { return lines_; }
+  const std::vector<Csv::Row>& episodes() const { return episode_lines_; }
 
  private:
   std::uint64_t seed_;
@@ -64,7 +72,7 @@ class Diary {
   std::deque<double> recent_;
   double sum_ = 0, best_ = std::nan("");
   UpdateReport last_;
-  std::vector<std::vector<std::string>> lines_, episode_lines_;
+  std::vector<Csv::Row> lines_, episode_lines_;
 };
 
 /// The critic that a policy was learnt with, as measurement wants it.
@@ -78,13 +86,25 @@ Critic critic_of(const Learned& learned) {
   };
 }
 
-/// The estimators at the policy before an update.
+/// A world that pays `scale` times its rewards.
+World paying(World world, double scale) {
+  if (scale == 1) return world;
+  world.sample = [sample = world.sample, scale](const Policy& policy, const Parameters& theta, int T,
+                                                Draw draw) {
+    Trajectories batch = sample(policy, theta, T, draw);
+    for (double& r : batch.reward) r *= scale;
+    return batch;
+  };
+  return world;
+}
+
+/// The estimators at the policy before an update, in the units of what it learns from.
 std::vector<Measurement> measured(const TrainingPlan& plan, const std::vector<Estimator>& estimators,
                                   std::uint64_t seed, long update, long step, double mean_return,
                                   const Learned& learned) {
   const MeasureVariance& m = plan.measure_variance;
-  World world = plan.world;
-  world.gamma = discount_of(plan.options);
+  World world = paying(plan.world, learned.reward_scale);
+  world.gamma = plan.options->gamma();
   const Critic critic = critic_of(learned);
   Constants constants;
   constants.gamma = world.gamma;
@@ -111,7 +131,7 @@ std::vector<Measurement> measured(const TrainingPlan& plan, const std::vector<Es
 /// Of policy pi [S x A], without the time limit, at the discount that was trained with.
 double start_value(const TrainingPlan& plan, const Array<double>& pi) {
   Mdp mdp = *plan.world.mdp;
-  mdp.gamma = discount_of(plan.options);
+  mdp.gamma = plan.options->gamma();
   const auto V = stationary_values(mdp, pi);
   return std::inner_product(V.begin(), V.end(), mdp.start.begin(), 0.0);
 }
@@ -120,7 +140,7 @@ double start_value(const TrainingPlan& plan, const Array<double>& pi) {
 double noiseless_return(const TrainingPlan& plan, LinearGaussianPolicy policy) {
   Lqg world = *plan.world.lqg;
   world.T = plan.world.T;
-  world.gamma = discount_of(plan.options);
+  world.gamma = plan.options->gamma();
   policy.log_std.assign(static_cast<std::size_t>(world.m()), -std::numeric_limits<double>::infinity());
   return expected_return(world, policy);
 }
@@ -145,12 +165,42 @@ Json as_json(const TrainingPlan& plan) {
            {"steps", plan.steps},
            {"seeds", plan.seeds},
            {"evaluation_episodes", plan.evaluation_episodes},
-           {"options", as_json(plan.options)}};
+           {"options", options_as_json(*plan.options)}};
   if (plan.measure_variance.every)
     out["measure_variance"] = {{"every", plan.measure_variance.every},
                                {"estimators", plan.measure_variance.estimators},
                                {"trajectories", plan.measure_variance.trajectories}};
   return out;
+}
+
+TrainingPlan read_plan(const std::filesystem::path& directory) {
+  std::ifstream in(directory / "manifest.json");
+  const Json manifest = in.good() ? Json::parse(in, nullptr, false) : Json();
+  const Json config = manifest.is_object() ? manifest.value("config", Json()) : Json();
+  expect(config.is_object() && config.contains("algorithm") && config.contains("options"), directory.string(),
+         " is not a directory that `lowvar train` wrote");
+  TrainingPlan plan{.algorithm = config.at("algorithm"),
+                    .world = make_world(config.at("env"), {}, config.at("horizon").get<long>()),
+                    .options = {},
+                    .seeds = config.at("seeds"),
+                    .steps = config.at("steps"),
+                    .evaluation_episodes = config.at("evaluation_episodes")};
+  plan.options = make_algorithm(plan.algorithm, plan.world);
+  set_options(*plan.options, config.at("options"));
+  return plan;
+}
+
+std::unique_ptr<Run> run_before(const TrainingPlan& plan, std::uint64_t seed, std::optional<long> update) {
+  auto run = plan.options->start(plan.world, plan.steps, seed);
+  std::vector<std::byte> before = run->store();
+  while (run->goes_on() && (!update || run->updates() < *update)) {
+    before = run->store();
+    run->update({});
+  }
+  expect(!update || (run->updates() == *update && run->goes_on()), "the run has updates 0 to ",
+         run->updates() - 1, ", and no update ", update.value_or(0));
+  if (!update) run->restore(before);
+  return run;
 }
 
 std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& directory) {
@@ -170,7 +220,7 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
     SeedResult& result = results[k];
     result.seed = plan.seeds[k];
     Watcher watcher;
-    watcher.episode = [&](const Collector::Episode& e) { diary.saw(e); };
+    watcher.episode = [&](const Episode& e) { diary.saw(e); };
     watcher.update = [&](const UpdateReport& u) {
       diary.saw(u);
       const std::lock_guard lock(mutex);
@@ -189,7 +239,7 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
       };
     }
     const auto start = std::chrono::steady_clock::now();
-    result.learned = train(plan.world, plan.options, plan.steps, result.seed, watcher);
+    result.learned = train(plan.world, *plan.options, plan.steps, result.seed, watcher);
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result.steps = diary.last().step;
     result.final_return = diary.mean();
@@ -198,8 +248,7 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
                                   plan.evaluation_episodes, result.seed);
     result.eval_return = std::accumulate(returns.begin(), returns.end(), 0.0) / plan.evaluation_episodes;
   };
-  const auto* on_policy = std::get_if<OnPolicyOptions>(&plan.options);
-  if (on_policy && on_policy->workers > 1) {  // these fill the machine themselves
+  if (plan.options->threads() > 1) {  // these fill the machine themselves
     for (std::size_t i = 0; i < n; ++i) learn(static_cast<int>(i));
   } else {
     parallel_for(static_cast<int>(n), learn);
@@ -218,9 +267,15 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
     Csv variance({"seed", "update", "step", "return", "estimator", "quantity", "value", "se", "n"});
     for (const SeedResult& r : results)
       for (const Measurement& m : r.variance)
-        variance.add({std::to_string(r.seed), std::to_string(m.update), std::to_string(m.step),
-                      number(m.mean_return), m.estimator, m.quantity, number(m.value.value),
-                      number(m.value.se), std::to_string(plan.measure_variance.trajectories)});
+        variance.add({{"seed", r.seed},
+                      {"update", m.update},
+                      {"step", m.step},
+                      {"return", m.mean_return},
+                      {"estimator", m.estimator},
+                      {"quantity", m.quantity},
+                      {"value", m.value.value},
+                      {"se", m.value.se},
+                      {"n", plan.measure_variance.trajectories}});
     directory.write("variance.csv", variance.text());
   }
 
@@ -239,10 +294,10 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
       each["exact_value"] = start_value(plan, pi);
       each["exact_value_greedy"] = start_value(plan, greedy(pi));
     }
-    if (plan.world.lqg) {
+    if (std::holds_alternative<Linear>(r.learned.policy.model)) {
       each["exact_value"] = noiseless_return(plan, {r.learned.theta.front(), {}});
       Lqg discounted = *plan.world.lqg;
-      discounted.gamma = discount_of(plan.options);
+      discounted.gamma = plan.options->gamma();
       each["riccati_value"] = noiseless_return(plan, {riccati_optimum(discounted).K, {}});
     }
     summary["seeds"].push_back(std::move(each));

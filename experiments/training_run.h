@@ -17,7 +17,7 @@ struct MeasureVariance {
 struct TrainingPlan {
   std::string algorithm;
   World world;
-  TrainOptions options;
+  std::shared_ptr<Algorithm> options;
   std::vector<std::uint64_t> seeds;
   long steps = 0;
   int evaluation_episodes = 100;
@@ -49,5 +49,11 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
 
 /// The plan, with every default filled in, for the manifest.
 nlohmann::ordered_json as_json(const TrainingPlan& plan);
+/// That of a directory of `lowvar train`.
+TrainingPlan read_plan(const std::filesystem::path& directory);
+
+/// A seed's run as it stood before update `update`, or before its last one: trained again until there. The
+/// plan must outlive it.
+std::unique_ptr<Run> run_before(const TrainingPlan& plan, std::uint64_t seed, std::optional<long> update);
 
 }  // namespace lowvar

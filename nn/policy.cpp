@@ -2,6 +2,12 @@
 
 namespace lowvar {
 
+int inputs(const Model& model) {
+  if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->sizes.front();
+  if (const auto* linear = std::get_if<Linear>(&model)) return linear->inputs;
+  return std::get<Table>(model).S;
+}
+
 int outputs(const Model& model) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->sizes.back();
   if (const auto* linear = std::get_if<Linear>(&model)) return linear->outputs;
@@ -38,8 +44,10 @@ std::vector<Array<double>> initialise(const Policy& policy, Rng& rng, double log
 Array<double> probabilities(const Policy& policy, const std::vector<Array<double>>& theta,
                             const Inputs& inputs) {
   expect(policy.head == Head::softmax, "only a softmax policy has action probabilities");
+  const auto seen = inputs.observed<double>();
   Tape<double> tape;
-  return exp(std::get<Categorical<double>>(policy(tape, tape.constants(theta), inputs)).log_p).value();
+  const auto pi = policy(tape.constants(theta), inputs.state, seen.on(tape, 0, inputs.rows()));
+  return exp(std::get<Categorical<double>>(pi).log_p).value();
 }
 
 }  // namespace lowvar

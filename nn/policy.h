@@ -9,6 +9,7 @@
 
 #include "nn/distributions.h"
 #include "nn/mlp.h"
+#include "nn/observations.h"
 
 namespace lowvar {
 
@@ -25,6 +26,8 @@ struct Linear {
 /// From a state number (Table) or an observation (Mlp, Linear) to a row of outputs.
 using Model = std::variant<Table, Mlp, Linear>;
 
+/// Numbers that an observation has; of a table, its states.
+int inputs(const Model& model);
 int outputs(const Model& model);
 /// Names of the parameter arrays, for reports by layer.
 std::vector<std::string> names(const Model& model);
@@ -32,7 +35,20 @@ std::vector<std::string> names(const Model& model);
 /// What is seen, a row a step: state numbers for a table, observations [n x p] for a network.
 struct Inputs {
   std::span<const int> state;
-  const Array<double>* observation = nullptr;
+  const Observations* observation = nullptr;
+
+  int rows() const { return observation ? observation->rows() : static_cast<int>(state.size()); }
+  std::span<const int> states(int begin, int end) const {
+    return observation
+               ? std::span<const int>()
+               : state.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+  }
+  /// Where rows of observations are looked at; empty for numbers of states.
+  template <class T>
+  ObservedRows<T> observed() const {
+    static const Observations none;
+    return ObservedRows<T>(observation ? *observation : none);
+  }
 };
 
 /// Outputs [n x outputs] of the model; a table looks at `state`, the others at `observation` [n x p].
@@ -83,7 +99,7 @@ enum class Head {
 struct Policy {
   Model model;
   Head head = Head::softmax;
-  double bound = 0;  // if not 0, a Gaussian's mean is bound tanh(outputs)
+  std::vector<double> low = {}, high = {};  // [m], or empty: where a Gaussian's mean is kept, by tanh
 
   /// Names of the parameter arrays, for reports by layer.
   std::vector<std::string> names() const;
@@ -94,13 +110,18 @@ struct Policy {
     if (head == Head::softmax) return Categorical<T>::from_logits(forward(model, theta, state, observation));
     const std::vector<Var<T>> of_mean(theta.begin(), theta.end() - 1);
     const Var<T> mean = forward(model, of_mean, state, observation);
-    return DiagGaussian<T>{bound == 0 ? mean : tanh(mean) * static_cast<T>(bound), theta.back()};
+    return DiagGaussian<T>{low.empty() ? mean : between_bounds(mean), theta.back()};
   }
 
-  /// The distribution for these inputs; the observations become data of the tape.
-  Distribution<double> operator()(Tape<double>& tape, const std::vector<Var<double>>& theta,
-                                  const Inputs& inputs) const {
-    return (*this)(theta, inputs.state, inputs.observation ? tape.data(*inputs.observation) : Var<double>());
+  /// (high + low) / 2 + (high - low) / 2 tanh(x), component by component.
+  template <class T>
+  Var<T> between_bounds(Var<T> x) const {
+    Array<T> middle = zeros<T>(1, static_cast<int>(low.size())), half = middle;
+    for (std::size_t j = 0; j < low.size(); ++j) {
+      middle(0, j) = static_cast<T>(0.5 * (high[j] + low[j]));
+      half(0, j) = static_cast<T>(0.5 * (high[j] - low[j]));
+    }
+    return tanh(x) * half + middle;
   }
 };
 

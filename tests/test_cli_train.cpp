@@ -5,6 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "experiments/algorithms.h"
+#include "experiments/output.h"
+#include "experiments/worlds.h"
 
 namespace lowvar {
 namespace {
@@ -68,6 +71,72 @@ TEST(CliTrain, MeasuringAlongTheWayDisturbsNothing) {
     EXPECT_NE(variance.find(part), std::string::npos) << part << "\n" << variance;
 }
 
+TEST(CliTrain, TheGradientOfARunIsMeasured) {
+  const auto out = scratch("of_run");
+  const std::string run = (out / "r").string();
+  ASSERT_EQ(lowvar("train ppo --env FrozenLake-v1 --seeds 3..4 --steps 2000 --set envs=4 --set rollout=50 --out " + run).status,
+            0);
+  const auto untouched = files(run);
+  const auto measure = [&](const std::string& name, const std::string& options) {
+    return lowvar("variance --of-run " + run + " --batches 8 --out " + (out / name).string() + " " + options);
+  };
+  const std::string options = "--update 2 --seed-of-run 4 --estimators gae:0.95+undiscounted,togo";
+  for (const char* name : {"d", "again"}) {
+    const auto measured = measure(name, options);
+    ASSERT_EQ(measured.status, 0) << measured.err;
+  }
+  EXPECT_TRUE(files(out / "d") == files(out / "again"));
+  EXPECT_TRUE(files(run) == untouched);
+
+  std::map<std::string, std::map<std::string, std::map<std::string, std::string>>> rows;
+  for (const auto& row : parse_csv(contents(out / "d" / "moments.csv"))) rows[row.at("estimator")][row.at("quantity")] = row;
+  ASSERT_EQ(rows.size(), 5u);
+  for (const char* name : {"update:first", "update:batch", "update:step", "gae:0.95+undiscounted", "togo"}) {
+    const auto& cosine = rows.at(name).at("cosine_truth");
+    EXPECT_EQ(cosine.at("objective"), std::string(name) == "togo" ? "discounted-start" : "undiscounted-states") << name;
+    EXPECT_EQ(cosine.at("unit"), "batch of 200 steps") << name;
+    EXPECT_EQ(cosine.at("n"), "8") << name;
+    EXPECT_LE(std::abs(std::stod(cosine.at("value"))), 1) << name;
+    EXPECT_GT(std::stod(rows.at(name).at("trace_cov").at("value")), 0) << name;
+  }
+  EXPECT_EQ(rows.at("update:step").count("bias_norm"), 0u);
+
+  // Another update, seed of the run or seed of the batches, other numbers.
+  const std::string moments = contents(out / "d" / "moments.csv");
+  int k = 0;
+  for (const char* other : {"--update 3 --seed-of-run 4", "--update 2", "--update 2 --seed-of-run 4 --seed 1", ""}) {
+    const std::string name = "other" + std::to_string(++k);
+    const auto measured = measure(name, other + std::string(" --estimators gae:0.95+undiscounted,togo"));
+    ASSERT_EQ(measured.status, 0) << measured.err;
+    EXPECT_NE(contents(out / name / "moments.csv"), moments) << other;
+  }
+  const auto last = measure("last", "--update 9 --estimators gae:0.95+undiscounted,togo");
+  EXPECT_EQ(contents(out / "last" / "moments.csv"), contents(out / "other4" / "moments.csv"));
+}
+
+TEST(CliTrain, RunsThatCannotBeMeasuredAreRefusedAndLeaveNothing) {
+  const auto out = scratch("of_run_bad");
+  const auto train = [&](const std::string& algorithm, const std::string& name) {
+    ASSERT_EQ(lowvar("train " + algorithm + " --seeds 0 --steps 600 --out " + (out / name).string()).status, 0);
+  };
+  train("ppo --env chain --set envs=2 --set rollout=50", "r");
+  train("ddpg --env Pendulum-v1 --set hidden=4 --set warmup=100", "ddpg");
+  train("a3c --env chain --set workers=1", "a3c");
+  const std::string to = " --out " + (out / "x").string(), run = "variance --of-run " + (out / "r").string() + to;
+  refused(run + " --update 99999", "updates 0 to 5, and no update 99999");
+  refused(run + " --update 6", "no update 6");
+  refused(run + " --seed-of-run 77", "has no seed 77");
+  refused(run + " --estimators reinforce-optimal", "constants");
+  refused(run + " --estimators rloo:4", "groups");
+  refused(run + " --batches 1", "--batches");
+  refused(run + " --env chain", "drop --env");
+  refused("variance --of-run " + out.string() + to, "is not a directory that `lowvar train` wrote");
+  refused("variance --of-run " + (out / "nowhere").string() + to, "is not a directory that `lowvar train` wrote");
+  refused("variance --of-run " + (out / "ddpg").string() + to, "ddpg");
+  refused("variance --of-run " + (out / "a3c").string() + to, "a3c");
+  EXPECT_FALSE(std::filesystem::exists(out / "x"));
+}
+
 TEST(CliTrain, ConfigsAndFlags) {
   const auto out = scratch("train_config");
   std::ofstream(out / "a.toml") << "envs = 2\nrollout = 16\nhidden = [8]\nlearning_rate = 1e-3\nanneal = false\n";
@@ -79,14 +148,47 @@ TEST(CliTrain, ConfigsAndFlags) {
   EXPECT_EQ(options.at("rollout"), 32);
   EXPECT_EQ(options.at("hidden"), Json({8}));
   EXPECT_EQ(options.at("anneal"), false);
+  // Every shipped file is one of options that its algorithm has, in its world.
   for (const auto& entry : std::filesystem::directory_iterator(std::string(LOWVAR_SOURCE_DIR) + "/experiments/configs")) {
-    const std::string name = entry.path().filename().string();
-    const std::string algorithm = name.substr(0, name.find('_')),
-                      env = name.find("cartpole") != std::string::npos ? "CartPole-v1" : "Pendulum-v1";
-    const auto shipped = lowvar("train " + algorithm + " --env " + env + " --steps 1 --config " + entry.path().string() +
-                                " --out " + (out / name).string());
-    EXPECT_EQ(shipped.status, 0) << name << ": " << shipped.err;
+    const std::string name = entry.path().stem().string();
+    const std::size_t bar = name.find('_');
+    const std::string algorithm = name.substr(0, bar), rest = name.substr(bar + 1);
+    const std::string env = rest.starts_with("cartpole") ? "CartPole-v1" : rest.starts_with("pendulum") ? "Pendulum-v1" : rest;
+    const World world = make_world(env, {}, {});
+    const auto made = make_algorithm(algorithm, world);
+    EXPECT_NO_THROW(read_config(*made, entry.path())) << name;
+    EXPECT_NO_THROW(made->check(world, 1'000'000)) << name;
   }
+}
+
+TEST(CliTrain, TunedSettingsAreTheDefaultOfAWorld) {
+  const auto out = scratch("train_tuned");
+  const std::string train = "train ppo --env Pendulum-v1 --steps 64 --set envs=2 --set rollout=16 --out ";
+  ASSERT_EQ(lowvar(train + (out / "tuned").string()).status, 0);
+  std::ofstream(out / "other.toml") << "gamma = 0.8\n";
+  ASSERT_EQ(lowvar(train + (out / "other").string() + " --config " + (out / "other.toml").string()).status, 0);
+  const auto options = [&](const char* run) {
+    return Json::parse(contents(out / run / "manifest.json")).at("config").at("options");
+  };
+  EXPECT_EQ(options("tuned").at("gamma"), 0.9);
+  EXPECT_EQ(options("tuned").at("reward_scale"), 0.1);
+  EXPECT_EQ(options("other").at("gamma"), 0.8);
+  EXPECT_EQ(options("other").at("reward_scale"), 1);
+}
+
+/// Rewards that a learner sees scaled are measured scaled: variances are in the square of its units.
+TEST(CliTrain, WhatIsMeasuredAlongARunIsInTheUnitsOfWhatItLearns) {
+  const auto out = scratch("train_units");
+  const auto variance = [&](const char* scale) {
+    const auto run = out / scale;
+    const auto trained = lowvar(std::string("train ppo --env Pendulum-v1 --steps 64 --set envs=2 --set rollout=32 --set "
+                                            "hidden=8 --set reward_scale=") +
+                                scale + " --measure-variance every=1,estimators=togo,trajectories=8 --out " + run.string());
+    EXPECT_EQ(trained.status, 0) << trained.err;
+    const auto rows = parse_csv(contents(run / "variance.csv"));
+    return std::stod(rows.front().at("value"));
+  };
+  EXPECT_NEAR(variance("0.25") / variance("1"), 0.0625, 1e-9);
 }
 
 TEST(CliTrain, BadInputGetsOneSentence) {
@@ -114,6 +216,8 @@ TEST(CliTrain, BadInputGetsOneSentence) {
   refused(ppo + "--measure-variance every=3", "needs both");
   refused("train ddpg --env CartPole-v1 --out " + out.string(), "are choices");
   refused("train q-actor-critic --env Pendulum-v1 --out " + out.string(), "acts by vectors");
+  refused(ppo + "--steps 1000", "fewer than the 1024");
+  refused(ppo + "--steps 4000 --set estimator=rloo:4", "episodes must be a multiple");
   refused("train apg --env CartPole-v1 --out " + out.string(), "dynamics");
   refused("evaluate " + out.string(), "summary.json");
   refused("compare " + out.string() + " --out " + (out / "c").string(), "summary.json");

@@ -589,7 +589,6 @@ constexpr bool borrows_temporaries = requires(Tape<double> t) {
   t.parameter(A());
 }
 || requires(Tape<double> t) { t.parameters(As()); }
-|| requires(Tape<double> t) { t.data(A()); }
 || requires(Tape<double> t) { t.data(A(), 0, 1); }
 || requires(Tape<double> t) { t.constant(A()); }
 || requires(Tape<double> t) { t.constants(As()); };

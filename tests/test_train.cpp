@@ -1,15 +1,20 @@
-// The trainers: what they follow is what is measured, trust regions hold, natural directions are those of a
+// The trainers: trust regions hold, learners are values, mistakes of options are refused, natural directions are those of a
 // dense solve, and all of them learn a small world whose optimum is known.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <numeric>
 
 #include "algorithms/exact/dynamic_programming.h"
 #include "algorithms/exact/lqr.h"
-#include "algorithms/train/natural.h"
-#include "algorithms/train/normalise.h"
-#include "algorithms/train/policy_gradient.h"
+#include "algorithms/train/a3c.h"
+#include "algorithms/train/ddpg.h"
+#include "algorithms/train/ppo.h"
+#include "algorithms/train/trpo.h"
 #include "core/blas.h"
 #include "experiments/algorithms.h"
 #include "experiments/summary.h"
@@ -18,47 +23,15 @@
 namespace lowvar {
 namespace {
 
-OnPolicyOptions options_of(const std::string& algorithm, const World& world) {
-  return std::get<OnPolicyOptions>(default_options(algorithm, world));
-}
-
-Learned learn(const std::string& algorithm, const World& world, long steps, std::uint64_t seed = 0) {
-  return train(world, default_options(algorithm, world), steps, seed, {});
-}
-
-TEST(Train, TheFirstStepFollowsTheMeasuredEstimate) {
-  const World world = make_world("chain", {}, {});
-  for (const char* name : {"togo", "togo+undiscounted", "togo-normalised", "reinforce"}) {
-    OnPolicyOptions o = options_of("reinforce", world);
-    o.estimator = name;
-    o.episodes = 6;
-    o.max_episodes = 6;
-    o.update = "sgd";
-    o.learning_rate = 0.01;
-    o.precision = "double";
-    o.gamma = world.gamma;
-    const Learned after = train(world, o, 1'000'000, 3, {});
-
-    const Policy policy{Table{world.mdp->S, world.mdp->A}};
-    const Parameters before = {zeros<double>(world.mdp->S, world.mdp->A)};
-    const Trajectories batch = world.sample(policy, before, world.T, {3, "train", 0, 6});
-    Constants constants;
-    constants.gamma = world.gamma;
-    const auto g = policy_gradient_estimate(make_estimator(name), policy, before, batch, constants);
-    double norm = 0;
-    for (std::size_t i = 0; i < g.size(); ++i) {
-      EXPECT_NEAR(after.theta[0].data()[i], 0.01 * g[i], 1e-14) << name << " at " << i;
-      norm += std::abs(g[i]);
-    }
-    EXPECT_GT(norm, 0.01) << name;
-  }
+Learned learn(const std::string& id, const World& world, long steps, std::uint64_t seed = 0) {
+  return train(world, *make_algorithm(id, world), steps, seed);
 }
 
 TEST(Train, TrustRegionsHoldAtEveryStep) {
   const World world = make_world("CartPole-v1", {}, {});
-  OnPolicyOptions o = options_of("trpo", world);
-  o.hidden = {16};
-  o.rollout = 64;
+  TrpoOptions o = trpo_recipe(world);
+  o.networks.hidden = {16};
+  o.batch.rollout = 64;
   int steps = 0, moved = 0;
   Watcher watcher;
   watcher.update = [&](const UpdateReport& u) {
@@ -67,7 +40,7 @@ TEST(Train, TrustRegionsHoldAtEveryStep) {
     moved += u.kl > 0.2 * o.kl_step;
     ++steps;
   };
-  train(world, o, 20 * 64 * o.envs, 1, watcher);
+  train(world, *algorithm(o), 20 * o.batch.steps(), 1, watcher);
   EXPECT_EQ(steps, 20);
   EXPECT_GE(moved, 15);  // an update that never moves holds any trust region
 }
@@ -106,33 +79,32 @@ TEST(Train, RunningMomentsAreThoseOfAllRowsAndFoldIntoANetwork) {
 /// Rewards in other units, by a power of two, so that not a bit may change.
 TEST(Train, NormalisedRewardsHaveNoUnits) {
   const World world = make_world("Pendulum-v1", {}, {});
-  OnPolicyOptions o = options_of("ppo", world);
-  o.rollout = 150;  // cuts episodes
+  PpoOptions o = ppo_recipe(world);
+  o.batch.rollout = 150;  // cuts episodes
   o.epochs = 1;
-  o.hidden = {8};
-  o.normalise_observations = o.normalise_rewards = true;
-  o.reward_scale = 1;
-  const Learned a = train(world, o, 3000, 0, {});
-  o.reward_scale = 1024;
-  const Learned b = train(world, o, 3000, 0, {});
+  o.networks.hidden = {8};
+  o.batch.normalise_observations = o.batch.normalise_rewards = true;
+  const Learned a = train(world, *algorithm(o), 3000, 0);
+  o.batch.reward_scale = 1024;
+  const Learned b = train(world, *algorithm(o), 3000, 0);
   for (std::size_t i = 0; i < a.w.size(); ++i) EXPECT_EQ(a.w[i], b.w[i]);
-  o.normalise_rewards = false;
-  EXPECT_NE(a.w, train(world, o, 3000, 0, {}).w);
+  o.batch.normalise_rewards = false;
+  EXPECT_NE(a.w, train(world, *algorithm(o), 3000, 0).w);
 }
 
 /// What is stored acts on raw observations as the learner did on normalised ones.
 TEST(Train, APolicyOfNormalisedObservationsIsStoredAsOneOfRawOnes) {
   const World world = make_world("Pendulum-v1", {}, {});
-  OnPolicyOptions o = options_of("ppo", world);
-  o.precision = "double";
-  o.normalise_observations = true;
+  PpoOptions o = ppo_recipe(world);
+  o.networks.precision = Precision::float64;
+  o.batch.normalise_observations = true;
   o.epochs = 1;
-  o.hidden = {8};
+  o.networks.hidden = {8};
   double divergence = 0;
   Watcher watcher;
   watcher.update = [&](const UpdateReport& u) { divergence = std::max(divergence, u.kl); };
-  o.learning_rate = 1e-12;  // the policy stays where it is: what acted and what is evaluated must agree
-  train(world, o, 4 * o.envs * o.rollout, 0, watcher);
+  o.step.learning_rate = 1e-12;  // the policy stays where it is: what acted and what is evaluated must agree
+  train(world, *algorithm(o), 4 * o.batch.steps(), 0, watcher);
   EXPECT_LT(divergence, 1e-10);
 }
 
@@ -149,8 +121,9 @@ TEST(Train, NaturalDirectionIsThatOfADenseSolve) {
   // F from its definition: scores of every action of every row, a gradient each.
   Array<double> F = zeros<double>(static_cast<int>(d), static_cast<int>(d));
   for (int r = 0; r < batch.rows(); ++r) {
-    const Array<double> seen = from_values<double>(1, 4, row(batch.observation, r));
-    const Array<double> p = probabilities(policy, theta, {{}, &seen});
+    const Array<double> seen = from_values<double>(1, 4, std::span<const double>(row(batch.observation, r)));
+    const Observations one(seen);
+    const Array<double> p = probabilities(policy, theta, {{}, &one});
     for (int a = 0; a < 2; ++a) {
       Tape<double> tape;
       const auto x = tape.parameters(theta);
@@ -166,7 +139,7 @@ TEST(Train, NaturalDirectionIsThatOfADenseSolve) {
 
   std::vector<double> g(d);
   for (double& each : g) each = rng.normal();
-  const auto product = fisher_times<double>(policy, theta, batch, g, damping);
+  const auto product = fisher_times<double>(policy, std::span(theta), batch, g, damping);
   for (std::size_t i = 0; i < d; ++i) {
     double expected = 0;
     for (std::size_t j = 0; j < d; ++j) expected += F(i, j) * g[j];
@@ -174,7 +147,7 @@ TEST(Train, NaturalDirectionIsThatOfADenseSolve) {
   }
 
   const auto direction = conjugate_gradient(
-      [&](const std::vector<double>& v) { return fisher_times<double>(policy, theta, batch, v, damping); }, g, 500);
+      [&](const std::vector<double>& v) { return fisher_times<double>(policy, std::span(theta), batch, v, damping); }, g, 500);
   double off = 0, size = 0;
   for (std::size_t i = 0; i < d; ++i) {
     double back = 0;  // (F + damping) direction
@@ -205,12 +178,12 @@ TEST(Train, EveryOnPolicyAlgorithmLearnsTheChain) {
 
 TEST(Train, OneAsynchronousWorkerHasTheSameBitsEachTime) {
   const World world = make_world("CartPole-v1", {}, {});
-  OnPolicyOptions o = options_of("a3c", world);
+  A3cOptions o = a3c_recipe(world);
   o.workers = 1;
-  const Learned a = train(world, o, 4000, 2, {}), b = train(world, o, 4000, 2, {});
+  const Learned a = train(world, *algorithm(o), 4000, 2), b = train(world, *algorithm(o), 4000, 2);
   EXPECT_EQ(a.theta, b.theta);
   o.workers = 3;  // and several run, and write finite numbers
-  for (const auto& x : train(world, o, 6000, 2, {}).theta)
+  for (const auto& x : train(world, *algorithm(o), 6000, 2).theta)
     for (const double each : x) EXPECT_TRUE(std::isfinite(each));
 }
 
@@ -223,13 +196,214 @@ TEST(Train, AnalyticGradientsFindTheRiccatiGain) {
 
 TEST(Train, DdpgImprovesOnThePendulum) {
   const World world = make_world("Pendulum-v1", {}, {});
-  auto o = std::get<DdpgOptions>(default_options("ddpg", world));
+  DdpgOptions o = ddpg_recipe(world);
   o.hidden = {32, 32};
   o.batch = 32;
   o.warmup = 500;
-  const Learned learned = train(world, o, 8000, 0, {});
+  const Learned learned = train(world, *algorithm(o), 8000, 0);
   const auto returns = evaluate(world, learned.policy, learned.theta, 20, 7);
   EXPECT_GT(std::accumulate(returns.begin(), returns.end(), 0.0) / 20, -700);  // untrained: about -1300
+}
+
+/// A run that is stored between two updates and restored in another goes on to the same bits; so does a copy.
+TEST(Train, ALearnerIsAValue) {
+  struct Case {
+    const char* id;
+    const char* world;
+    std::vector<std::pair<std::string, std::string>> options;
+    long steps;
+  };
+  const std::vector<Case> cases = {
+      {"ppo", "CartPole-v1", {{"rollout", "32"}, {"hidden", "8"}}, 2000},
+      {"ppo-kl", "Pendulum-v1",
+       {{"rollout", "32"}, {"hidden", "8"}, {"normalise_observations", "true"}, {"normalise_rewards", "true"}}, 2000},
+      {"a2c", "chain", {{"rollout", "8"}, {"update", "rmsprop"}}, 1000},
+      {"reinforce-baseline", "chain", {}, 600},
+      {"q-actor-critic", "FrozenLake-v1", {{"rollout", "16"}}, 1000},
+      {"trpo", "double-integrator", {{"rollout", "16"}, {"hidden", "8"}, {"critic_epochs", "1"}}, 600},
+      {"npg", "CartPole-v1", {{"rollout", "16"}, {"hidden", "8"}, {"critic_epochs", "1"}}, 600},
+      {"apg", "single-integrator", {}, 2000},
+      {"ddpg", "Pendulum-v1", {{"warmup", "50"}, {"batch", "16"}, {"hidden", "8"}, {"noise", "ou"}, {"envs", "2"}},
+       400},
+  };
+  for (const Case& each : cases) {
+    const World world = make_world(each.world, {}, {});
+    const auto algorithm = make_algorithm(each.id, world);
+    for (const auto& [key, value] : each.options) set_option(*algorithm, key, value, "");
+    const auto run = algorithm->start(world, each.steps, 4);
+    run->update({}), run->update({});
+    const auto copy = run->clone();
+    const auto other = algorithm->start(world, each.steps, 9);  // of another seed, but for what is restored
+    const auto bytes = run->store();
+    const auto restored = algorithm->start(world, each.steps, 4);
+    restored->restore(bytes);
+    EXPECT_NE(other->store(), bytes) << each.id;
+    run->finish({}), copy->finish({}), restored->finish({});
+    EXPECT_EQ(run->store(), copy->store()) << each.id;
+    EXPECT_EQ(run->store(), restored->store()) << each.id;
+    EXPECT_NE(run->store(), bytes) << each.id << " did nothing more";
+    const std::span<const std::byte> torn(bytes.data(), bytes.size() - 3);
+    EXPECT_THROW(restored->restore(torn), Error) << each.id;
+  }
+}
+
+/// All options that a page has, by name, as --set sets them.
+std::unique_ptr<Algorithm> with(const std::string& id, const World& world,
+                                std::initializer_list<std::pair<const char*, const char*>> options) {
+  auto out = make_algorithm(id, world);
+  for (const auto& [key, value] : options) set_option(*out, key, value, "");
+  return out;
+}
+
+/// The sentence that refuses it; empty where nothing does.
+std::string refusal(const World& world, const Algorithm& algorithm, long steps = 100'000) {
+  try {
+    algorithm.check(world, steps);
+    return "";
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
+
+/// A bandit with two starts, which alone decide the return: 0 or 10.
+World world_of_two_starts() {
+  return tabular_world("two-starts", make_mdp(3, 2, 1, 1, {0.5, 0.5, 0}, {0, 0, 1}, [](int s, int) {
+                         return std::vector<Outcome>{{2, 1, s == 0 ? 0.0 : 10.0}};
+                       }));
+}
+
+TEST(Train, GroupsShareTheirStart) {
+  const World world = world_of_two_starts();
+  for (const char* estimator : {"rloo:4", "grpo:4"}) {
+    std::vector<double> entropies;
+    Watcher watcher;
+    watcher.update = [&](const UpdateReport& u) {
+      entropies.push_back(u.entropy);
+      EXPECT_EQ(u.gradient_norm, 0) << estimator;
+    };
+    train(world, *with("reinforce", world, {{"episodes", "8"}, {"estimator", estimator}, {"learning_rate", "1"}}),
+          400, 0, watcher);
+    ASSERT_EQ(entropies.size(), 50u);
+    for (const double H : entropies) EXPECT_NEAR(H, std::log(2), 1e-6) << estimator;
+  }
+  // A return over mixed starts has advantages that are not zero.
+  double largest = 0;
+  Watcher watcher;
+  watcher.update = [&](const UpdateReport& u) { largest = std::max(largest, u.gradient_norm); };
+  train(world, *with("reinforce", world, {{"episodes", "8"}, {"estimator", "reinforce"}}), 400, 0, watcher);
+  EXPECT_GT(largest, 0.1);
+}
+
+/// rho after the one update: 1 +- 0.0734 and 1 +- 0.3.
+TEST(Train, TheClipFractionIsOfTheClipInUse) {
+  const World world = make_world("bandit:1,0", {}, {});
+  const auto fraction = [&](const char* estimator, const char* rate) {
+    double out = 0;
+    Watcher watcher;
+    watcher.update = [&](const UpdateReport& u) { out = u.clip_fraction; };
+    train(world, *with("ppo", world, {{"estimator", estimator}, {"learning_rate", rate}, {"anneal", "false"}}), 4096,
+          0, watcher);
+    return out;
+  };
+  EXPECT_EQ(fraction("ppo-clip:0.05+undiscounted", "0.005"), 1);
+  EXPECT_EQ(fraction("ppo-clip:0.4+undiscounted", "0.02"), 0);
+  EXPECT_TRUE(std::isnan(fraction("gae:0.95+undiscounted", "0.02")));
+}
+
+TEST(Train, WhatTrainingCannotFollowIsRefusedBeforeTheFirstStep) {
+  const World lake = make_world("FrozenLake-v1", {}, {});
+  const auto says = [&](const char* id, std::initializer_list<std::pair<const char*, const char*>> options,
+                        const char* what) {
+    EXPECT_NE(refusal(lake, *with(id, lake, options)).find(what), std::string::npos)
+        << id << ": " << refusal(lake, *with(id, lake, options));
+  };
+  const std::pair<const char*, const char*> none = {"critic", "none"};
+  says("a2c", {{"estimator", "rloo:4"}, none}, "episodes must be a multiple");
+  says("reinforce", {{"estimator", "grpo:4"}, {"episodes", "6"}}, "episodes must be a multiple");
+  says("ppo", {{"estimator", "togo-time"}}, "subtracts constants");
+  says("ppo", {{"estimator", "reinforce-per-parameter"}}, "subtracts constants");
+  says("ppo", {{"estimator", "q-value"}}, "critic must be action-value");
+  says("q-actor-critic", {{"estimator", "gae:0.9"}}, "critic must be value");
+  says("ppo", {{"estimator", "all-action"}}, "weighs no scores");
+  says("ppo", {{"estimator", "gae:0.9"}, none}, "critic is none");
+  says("trpo", {{"critic_epochs", "0"}}, "critic_epochs must be at least 1");
+  EXPECT_EQ(refusal(lake, *with("reinforce", lake, {{"estimator", "grpo:4"}, {"episodes", "8"}})), "");
+  EXPECT_EQ(refusal(lake, *with("ppo", lake, {{"estimator", "vtrace:1:1+undiscounted"}})), "");
+
+  const World pendulum = make_world("Pendulum-v1", {}, {});
+  EXPECT_NE(refusal(pendulum, *with("ppo", pendulum, {}), 4000).find("4000, are fewer than the 4096"),
+            std::string::npos);
+  EXPECT_NE(refusal(pendulum, *with("ddpg", pendulum, {}), 900).find("fewer than the 1000"), std::string::npos);
+  for (const AlgorithmEntry& each : algorithms()) {
+    const World world = make_world(each.id == "ddpg" ? "Pendulum-v1" : "single-integrator", {}, {});
+    if (each.id == "q-actor-critic") continue;  // has no Q(s, .) of vectors
+    if (each.id.starts_with("reinforce")) continue;  // one episode is a batch
+    EXPECT_NE(refusal(world, *make_algorithm(each.id, world), 1).find("are fewer than"), std::string::npos) << each.id;
+  }
+}
+
+/// Whose ratios are formed anew at every minibatch.
+TEST(Train, VtraceTrains) {
+  const World world = make_world("FrozenLake-v1", {}, {});
+  const Learned learned =
+      train(world, *with("ppo", world, {{"estimator", "vtrace:1:1+undiscounted"}, {"advantages", "raw"}}), 120'000, 0);
+  const double start = start_value(world, full<double>(world.mdp->S, world.mdp->A, 0.25));
+  EXPECT_GT(start_value(world, table_of(world, learned.policy, learned.theta)), start + 0.2);
+}
+
+TEST(Train, EpisodesThatEndWhereTheyStartAreAnError) {
+  const World world = tabular_world(
+      "over", make_mdp(2, 2, 0.9, 5, {0, 1}, {0, 1}, [](int, int) { return std::vector<Outcome>{{1, 1, 1.0}}; }));
+  for (const char* id : {"reinforce", "reinforce-baseline", "a2c", "ppo"})
+    EXPECT_THROW(train(world, *make_algorithm(id, world), 10'000, 0), Error) << id;
+}
+
+/// Pays minus the squared distance of the action from a target inside lopsided bounds.
+template <int kind>
+struct Aim {
+  struct State {
+    double x;
+  };
+  using Action = std::array<double, 2>;
+  static constexpr int observation = 1;
+  static constexpr bool stochastic = false;
+  static constexpr Action action_low = kind == 0 ? Action{-1, -5} : Action{0, 0};
+  static constexpr Action action_high = kind == 0 ? Action{1, 5} : Action{1, 10};
+  static constexpr Action target = kind == 0 ? Action{0.5, 4} : Action{0.25, 7};
+  State reset(Rng& rng) const { return {rng.uniform(-1, 1)}; }
+  Step<State> step(const State& s, const Action& a, Rng&) const {
+    return {s, -(a[0] - target[0]) * (a[0] - target[0]) - (a[1] - target[1]) * (a[1] - target[1]), false};
+  }
+  void observe(const State& s, std::span<double> out) const { out[0] = float32(s.x); }
+};
+
+TEST(Train, DdpgReachesTargetsInsideBoundsOfEachComponent) {
+  const auto cost = [](const World& world) {
+    const Learned learned = train(world, *with("ddpg", world, {{"hidden", "64,64"}}), 4000, 0);
+    return evaluate(world, learned.policy, learned.theta, 1, 0)[0] / world.T;
+  };
+  // One bound for all components costs 9 in the first and 36 in the second.
+  EXPECT_GT(cost(environment_world("aim", Aim<0>{}, 0.9, 5)), -0.5);
+  EXPECT_GT(cost(environment_world("aim-from-zero", Aim<1>{}, 0.9, 5)), -0.5);
+}
+
+/// A policy of a linear world, the linear one or a network, is stored, read and evaluated like any other.
+TEST(Train, PoliciesOfLinearWorldsAreLikeAnyOther) {
+  const World world = make_world("double-integrator", {}, 20);
+  const auto file = std::filesystem::temp_directory_path() / join("lowvar-", getpid(), ".json");
+  for (const char* id : {"npg", "ddpg"}) {
+    const auto algorithm = std::string(id) == "npg" ? make_algorithm(id, world)
+                                                    : with(id, world, {{"warmup", "200"}, {"hidden", "8"}});
+    const Learned learned = train(world, *algorithm, 3000, 0);
+    std::ofstream(file) << learned_as_json(world, learned);
+    const Learned read = read_learned(file, world);
+    EXPECT_EQ(read.theta, learned.theta) << id;
+    EXPECT_EQ(evaluate(world, read.policy, read.theta, 5, 1), evaluate(world, learned.policy, learned.theta, 5, 1));
+    const Estimator e = make_estimator("reinforce");
+    const auto answer = ask_oracle(world, read.policy, read.theta, read.theta, e, std::nullopt);
+    EXPECT_EQ(answer.truth.gradient.empty(), std::string(id) == "ddpg") << answer.reason;
+  }
+  std::filesystem::remove(file);
 }
 
 TEST(Summary, InterquartileMeansAndImprovement) {

@@ -1,109 +1,158 @@
 #include "algorithms/data/collect.h"
 
+#include <map>
+
 namespace lowvar {
+namespace {
 
-std::vector<int> state_numbers(const Array<float>& observation) {
-  return {observation.begin(), observation.end()};
-}
+/// The rows of a batch while it is collected: step t of environment i is row i * steps + t, so that nothing
+/// has to be put in another order afterwards.
+template <class X>
+class Rows {
+ public:
+  /// m: length of vectors that act, 0 for choices; p: of observations, 0 for numbers of states.
+  Rows(int n, int steps, int m, int p) : n_(n), steps_(steps), m_(m), p_(p) {
+    const auto rows = static_cast<std::size_t>(n * steps);
+    if (p) seen_ = zeros<X>(n * steps, p);
+    if (!p) batch_.state.resize(rows);
+    if (m) batch_.action_vector = zeros<double>(n * steps, m);
+    if (!m) batch_.action.resize(rows);
+    batch_.reward.resize(rows), batch_.log_mu.resize(rows);
+    terminated_.resize(rows), truncated_.resize(rows);
+  }
 
-Collector::Collector(const World& world, int n, std::uint64_t seed, const std::string& suffix)
+  void saw(int i, int t, std::span<const X> observation) {
+    if (p_)
+      std::copy(observation.begin(), observation.end(), row(seen_, at(i, t)).begin());
+    else
+      batch_.state[index(i, t)] = static_cast<int>(observation[0]);
+  }
+  void did(int i, int t, const std::vector<int>& choices, const Array<double>& vectors, double log_mu) {
+    if (m_)
+      std::copy(row(vectors, i).begin(), row(vectors, i).end(), row(batch_.action_vector, at(i, t)).begin());
+    else
+      batch_.action[index(i, t)] = choices[static_cast<std::size_t>(i)];
+    batch_.log_mu[index(i, t)] = log_mu;
+  }
+  void got(int i, int t, double reward, bool terminated, bool truncated, std::span<const X> next) {
+    batch_.reward[index(i, t)] = reward;
+    terminated_[index(i, t)] = terminated;
+    truncated_[index(i, t)] = truncated;
+    if (ends(i, t)) last_[at(i, t)].assign(next.begin(), next.end());
+  }
+
+  /// Trajectories, cut where episodes end and after the last steps; `before` [n] is how long the episodes had
+  /// been running.
+  Trajectories cut(const std::vector<int>& before) && {
+    for (int i = 0; i < n_; ++i)
+      for (int t = 0; t < steps_; ++t) {
+        if (t == 0)
+          batch_.first_step.push_back(before[static_cast<std::size_t>(i)]);
+        else if (ends(i, t - 1))
+          batch_.first_step.push_back(0);
+        if (!ends(i, t)) continue;
+        batch_.offset.push_back(at(i, t) + 1);
+        batch_.terminated.push_back(terminated_[index(i, t)]);
+        batch_.truncated.push_back(truncated_[index(i, t)]);
+      }
+    Array<X> last = zeros<X>(p_ ? batch_.size() : 0, p_);
+    int k = 0;
+    for (const auto& [r, x] : last_)
+      if (p_)
+        std::copy(x.begin(), x.end(), row(last, k++).begin());
+      else
+        batch_.final_state.push_back(static_cast<int>(x[0]));
+    batch_.observation = std::move(seen_);
+    batch_.final_observation = std::move(last);
+    return std::move(batch_);
+  }
+
+ private:
+  int at(int i, int t) const { return i * steps_ + t; }
+  std::size_t index(int i, int t) const { return static_cast<std::size_t>(at(i, t)); }
+  /// Whether a trajectory ends with this step.
+  bool ends(int i, int t) const {
+    return terminated_[index(i, t)] || truncated_[index(i, t)] || t + 1 == steps_;
+  }
+
+  int n_, steps_, m_, p_;
+  Trajectories batch_;
+  Array<X> seen_ = zeros<X>(0, 0);      // [n steps x p]
+  std::map<int, std::vector<X>> last_;  // what is seen after a row that a trajectory ends with
+  std::vector<char> terminated_, truncated_;
+};
+
+}  // namespace
+
+Collector::Collector(const World& world, int n, std::uint64_t seed, const std::string& branch)
     : tabular_(world.mdp != nullptr),
       m_(world.m),
-      environments_(world.stepper(n, world.T, seed, "train" + suffix)),
-      total_(static_cast<std::size_t>(n)),
-      length_(static_cast<std::size_t>(n)) {
+      environments_(world.stepper(n, world.T, seed, "train" + branch)) {
+  now_.total.resize(static_cast<std::size_t>(n));
+  now_.length.resize(static_cast<std::size_t>(n));
   for (int i = 0; i < n; ++i)
-    rng_.emplace_back(seed, "train-actions" + suffix, static_cast<std::uint32_t>(i));
+    rng_.emplace_back(seed, "train-actions" + branch, static_cast<std::uint32_t>(i));
+}
+
+Collector::State Collector::state() const {
+  State out = now_;
+  out.places = environments_->save();
+  return out;
+}
+
+void Collector::restore(const State& state) {
+  environments_->restore(state.places);
+  now_ = state;
+  now_.places.clear();
+  episodes_.clear();
 }
 
 template <class T>
 Trajectories Collector::operator()(const Policy& policy, std::span<const Array<T>> theta, int steps) {
-  const int n = environments_->size(), p = static_cast<int>(environments_->observation().shape(1));
-  const auto at = [&](int t, int i) {
-    return static_cast<std::size_t>(t) * static_cast<std::size_t>(n) + static_cast<std::size_t>(i);
-  };
-  const std::size_t rows = at(steps, 0);
-  Array<float> observation = zeros<float>(steps * n, p), after = observation;
-  std::vector<int> choice(m_ ? 0 : rows);
-  Array<double> vector = zeros<double>(m_ ? steps * n : 0, m_), acted = zeros<double>(m_ ? n : 0, m_);
-  std::vector<double> reward(rows), log_mu(rows);
-  std::vector<char> terminated(rows), truncated(rows);
-  std::vector<int> chosen(static_cast<std::size_t>(m_ ? 0 : n));
+  return environments_->observation().visit(
+      [&]<class X>(const Array<X>&) { return collect<T, X>(policy, theta, steps); });
+}
+
+template <class T, class X>
+Trajectories Collector::collect(const Policy& policy, std::span<const Array<T>> theta, int steps) {
+  const int n = environments_->size(), p = environments_->observation().cols();
+  Rows<X> rows(n, steps, m_, tabular_ ? 0 : p);
+  const std::vector<int> before = now_.length;
+  std::vector<int> state, chosen(static_cast<std::size_t>(m_ ? 0 : n));
+  Array<double> acted = zeros<double>(m_ ? n : 0, m_);
   Array<T> seen = zeros<T>(n, p);
   episodes_.clear();
-
   for (int t = 0; t < steps; ++t) {
-    const Array<float>& now = environments_->observation();
-    std::copy(now.begin(), now.end(), observation.begin() + static_cast<std::ptrdiff_t>(at(t, 0)) * p);
-    std::copy(now.begin(), now.end(), seen.begin());
-    std::vector<int> state;
-    if (tabular_) state = state_numbers(now);
+    const Array<X>& now = *environments_->observation().template get<X>();
+    if (tabular_)
+      state.assign(now.begin(), now.end());
+    else
+      std::copy(now.begin(), now.end(), seen.begin());
     const ActingPolicy acting(policy, theta, state, tabular_ ? nullptr : &seen);
     for (int i = 0; i < n; ++i) {
-      const auto k = static_cast<std::size_t>(i);
-      rng_[k].seek(static_cast<std::uint32_t>(steps_ / n));
-      log_mu[at(t, i)] = m_ ? acting.act(i, rng_[k], row(acted, i)) : acting.act(i, rng_[k], chosen[k]);
-      if (m_)
-        std::copy(row(acted, i).begin(), row(acted, i).end(), row(vector, t * n + i).begin());
-      else
-        choice[at(t, i)] = chosen[k];
+      Rng& rng = rng_[static_cast<std::size_t>(i)];
+      rng.seek(static_cast<std::uint32_t>(now_.steps / n));
+      const double log_mu =
+          m_ ? acting.act(i, rng, row(acted, i)) : acting.act(i, rng, chosen[static_cast<std::size_t>(i)]);
+      rows.saw(i, t, row(now, i));
+      rows.did(i, t, chosen, acted, log_mu);
     }
     environments_->step(chosen, acted);
-    steps_ += n;
+    now_.steps += n;
     for (int i = 0; i < n; ++i) {
       const auto k = static_cast<std::size_t>(i);
-      reward[at(t, i)] = environments_->reward()[k];
-      terminated[at(t, i)] = environments_->terminated()[k];
-      truncated[at(t, i)] = environments_->truncated()[k];
-      total_[k] += environments_->reward()[k];
-      ++length_[k];
-      const bool ends = terminated[at(t, i)] || truncated[at(t, i)];
-      if (ends) {
-        episodes_.push_back({total_[k], length_[k], steps_});
-        total_[k] = 0, length_[k] = 0;
-      }
-      if (ends || t + 1 == steps) {
-        const auto& last = ends ? environments_->final_observation() : environments_->observation();
-        std::copy(row(last, i).begin(), row(last, i).end(), row(after, t * n + i).begin());
-      }
+      const bool terminated = environments_->terminated()[k], truncated = environments_->truncated()[k];
+      now_.total[k] += environments_->reward()[k];
+      ++now_.length[k];
+      const bool ends = terminated || truncated;
+      const auto& next = ends ? environments_->final_observation() : environments_->observation();
+      rows.got(i, t, environments_->reward()[k], terminated, truncated, row(*next.template get<X>(), i));
+      if (!ends) continue;
+      episodes_.push_back({now_.total[k], now_.length[k], now_.steps});
+      now_.total[k] = 0, now_.length[k] = 0;
     }
   }
-
-  Trajectories out;
-  std::vector<float> final_observation;
-  if (m_) out.action_vector = zeros<double>(steps * n, m_);
-  if (!tabular_) out.observation = zeros<double>(steps * n, p);
-  for (int i = 0; i < n; ++i)
-    for (int t = 0; t < steps; ++t) {
-      const auto from = at(t, i);
-      const int r = i * steps + t;
-      if (m_)
-        std::copy(row(vector, t * n + i).begin(), row(vector, t * n + i).end(),
-                  row(out.action_vector, r).begin());
-      else
-        out.action.push_back(choice[from]);
-      if (tabular_)
-        out.state.push_back(static_cast<int>(observation(from, 0)));
-      else
-        std::copy(row(observation, t * n + i).begin(), row(observation, t * n + i).end(),
-                  row(out.observation, r).begin());
-      out.reward.push_back(reward[from]);
-      out.log_mu.push_back(log_mu[from]);
-      if (!terminated[from] && !truncated[from] && t + 1 < steps) continue;
-      out.offset.push_back(r + 1);
-      out.terminated.push_back(terminated[from]);
-      out.truncated.push_back(truncated[from]);
-      const auto last = row(after, t * n + i);
-      if (tabular_)
-        out.final_state.push_back(static_cast<int>(last[0]));
-      else
-        final_observation.insert(final_observation.end(), last.begin(), last.end());
-    }
-  if (!tabular_) {
-    out.final_observation = zeros<double>(out.size(), p);
-    std::copy(final_observation.begin(), final_observation.end(), out.final_observation.begin());
-  }
-  return out;
+  return std::move(rows).cut(before);
 }
 
 template Trajectories Collector::operator()(const Policy&, std::span<const Array<float>>, int);

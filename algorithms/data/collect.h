@@ -5,40 +5,54 @@
 
 namespace lowvar {
 
+/// An episode that ended: its undiscounted return, its length, and the number of steps taken in all by then.
+struct Episode {
+  double total;
+  int length;
+  long at;
+};
+
 /// n environments under a changing policy. Their resets and noise are of stream "train", their actions of
-/// stream "train-actions", each with `suffix` behind it: pure functions of (seed, environment, step).
+/// stream "train-actions", each with `branch` behind it: pure functions of (seed, environment, step).
 class Collector {
  public:
-  Collector(const World& world, int n, std::uint64_t seed, const std::string& suffix = "");
+  Collector(const World& world, int n, std::uint64_t seed, const std::string& branch = "");
 
   /// The next `steps` steps of each environment, environment by environment, cut where episodes end.
-  /// `policy` acts at theta; T is float or double.
+  /// `policy` acts at theta; T is float or double. Observations are those of the world, and `bootstrap` is
+  /// left empty: what follows a cut is for whoever knows values to say.
   template <class T>
   Trajectories operator()(const Policy& policy, std::span<const Array<T>> theta, int steps);
 
-  /// Episodes that ended in the last batch, in order of time: undiscounted return and the number of steps
-  /// taken in all by then.
-  struct Episode {
-    double total;
-    int length;
-    long at;
-  };
+  /// Episodes that ended in the last batch, in order of time.
   const std::vector<Episode>& episodes() const { return episodes_; }
-  /// Taken by all environments together.
-  long steps() const { return steps_; }
+
+  /// All that the next batch depends on beside the constructor's arguments and the policy.
+  struct State {
+    std::vector<std::byte> places;
+    std::vector<double> total;  // [n], return of the episode so far
+    std::vector<int> length;    // [n], its steps so far
+    long steps = 0;             // taken by all environments together
+
+    template <class F>
+    void visit(F&& f) {
+      f("places", places), f("total", total), f("length", length), f("steps", steps);
+    }
+  };
+  State state() const;
+  void restore(const State& state);
 
  private:
+  /// Observations are numbers of X.
+  template <class T, class X>
+  Trajectories collect(const Policy& policy, std::span<const Array<T>> theta, int steps);
+
   bool tabular_;
   int m_;
   std::unique_ptr<Stepper> environments_;
   std::vector<Rng> rng_;
-  std::vector<double> total_;
-  std::vector<int> length_;
+  State now_;  // but for `places`
   std::vector<Episode> episodes_;
-  long steps_ = 0;
 };
-
-/// State numbers that a tabular world's observations [n x 1] are.
-std::vector<int> state_numbers(const Array<float>& observation);
 
 }  // namespace lowvar

@@ -82,8 +82,9 @@ Critic table_critic(Array<double> V, Array<double> Q) {
 Critic network_critic(Mlp mlp, Parameters theta, std::optional<Mlp> q_mlp, Parameters q_theta) {
   return [=](Trajectories& batch) {
     const auto outputs = [&](const Mlp& net, const Parameters& weights) {
+      const ObservedRows<double> seen(batch.observation);
       Tape<double> tape;
-      return forward(net, tape.constants(weights), tape.data(batch.observation)).value();
+      return forward(net, tape.constants(weights), seen.on(tape, 0, batch.rows())).value();
     };
     const Array<double> V = outputs(mlp, theta);
     batch.value.assign(V.begin(), V.end());
@@ -126,7 +127,7 @@ FittedCritic fit_critic(const World& world, const Policy& policy, const Paramete
   std::vector<double> observation, target;
   std::vector<int> action;
   for_each_batch(world, policy, theta, N, seed, "critic", [&](const Trajectories& batch) {
-    observation.insert(observation.end(), batch.observation.begin(), batch.observation.end());
+    batch.observation.visit([&](const auto& x) { observation.insert(observation.end(), x.begin(), x.end()); });
     action.insert(action.end(), batch.action.begin(), batch.action.end());
     const std::size_t begin = target.size();
     target.resize(begin + static_cast<std::size_t>(batch.rows()));

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "algorithms/data/world.h"
-#include "algorithms/estimators/estimator.h"
+#include "algorithms/estimators/gradient.h"
 #include "algorithms/measure/moments.h"
 
 namespace lowvar {

@@ -2,8 +2,6 @@
 // deterministic policy climbs a learnt Q(s, a), off-policy, from a replay buffer.
 #pragma once
 
-#include <string>
-
 #include "algorithms/train/training.h"
 
 namespace lowvar {
@@ -11,11 +9,11 @@ namespace lowvar {
 struct DdpgOptions {
   int envs = 1;
   double gamma = 0.99;
-  std::string truncation = "bootstrap";  // or terminate: a time limit counts as the end of the world
-  double reward_scale = 1;               // what learners see; returns are reported unscaled
+  Truncation truncation = Truncation::bootstrap;  // or terminate: a time limit is the end of the world
+  double reward_scale = 1;                        // what learners see; returns are reported unscaled
 
   std::vector<int> hidden = {128, 128};
-  std::string activation = "relu";
+  Activation activation = Activation::relu;
 
   int buffer = 1'000'000;  // transitions kept; the oldest go first
   int batch = 128;
@@ -23,14 +21,14 @@ struct DdpgOptions {
   int update_every = 1;  // steps of each environment between updates
   int updates = 1;       // at a time
 
-  std::string noise = "gaussian";  // or ou: of Ornstein and Uhlenbeck, correlated in time
-  double noise_std = 0.1;          // in units of the action's bound
-  double ou_theta = 0.15;          // how fast OU noise forgets, a step
+  Noise noise = Noise::gaussian;  // or of Ornstein and Uhlenbeck, correlated in time
+  double noise_std = 0.1;         // in units of half the range of an action's component
+  double ou_theta = 0.15;         // how fast OU noise forgets, a step
 
   double learning_rate = 1e-3;
   double critic_learning_rate = 1e-3;
-  std::string critic_loss = "mse";  // or huber
-  double tau = 0.005;               // the targets move by this part of the way, each update
+  CriticLoss critic_loss = CriticLoss::mse;
+  double tau = 0.005;  // the targets move by this part of the way, each update
 
   template <class F>
   void visit(F&& f) {
@@ -43,12 +41,12 @@ struct DdpgOptions {
   }
 };
 
+DdpgOptions ddpg_recipe(const World& world);
 /// Throws Error naming the first option that is wrong.
 void check(const DdpgOptions& options, const World& world);
 
-/// Learns for `steps` environment steps, in float. The policy it gives is a Gaussian around the deterministic
-/// one, of the exploration noise's standard deviation.
-Learned train(const World& world, const DdpgOptions& options, long steps, std::uint64_t seed,
-              const Watcher& watcher);
+/// In float. The policy that it gives is a Gaussian around the deterministic one, of the exploration noise's
+/// standard deviation.
+std::unique_ptr<Algorithm> algorithm(const DdpgOptions& options);
 
 }  // namespace lowvar

@@ -1,44 +1,32 @@
 #include "algorithms/train/natural.h"
 
-#include <algorithm>
+#include <cmath>
 #include <numeric>
-
-#include "autograd/autograd.h"
 
 namespace lowvar {
 
-template <class T>
-std::vector<double> fisher_times(const Policy& policy, std::span<const Array<T>> theta,
-                                 const Trajectories& batch, const std::vector<double>& v, double damping) {
-  const Array<T> seen(batch.observation);
-  std::vector<Array<T>> along;
-  std::size_t k = 0;
-  for (const auto& x : theta) {
-    along.push_back(zeros_like(x));
-    for (T& each : values(along.back())) each = static_cast<T>(v[k++]);
-  }
-  const int n = batch.rows();
-  const auto divergence = [&](Tape<T>& tape, const std::vector<Var<T>>& x, int begin, int end) {
-    const auto state = batch.state.empty() ? std::span<const int>()
-                                           : std::span(batch.state)
-                                                 .subspan(static_cast<std::size_t>(begin),
-                                                          static_cast<std::size_t>(end - begin));
-    const Var<T> observed = seen.size() ? tape.data(seen, begin, end) : Var<T>();
-    return sum(kl(policy(tape.constants(theta), state, observed), policy(x, state, observed)));
-  };
-  const auto product = sharded_hvp(divergence, std::vector<Array<T>>(theta.begin(), theta.end()), along, n);
-  std::vector<double> out;
-  out.reserve(v.size());
-  for (const auto& each : product)
-    for (const T Hv : each) out.push_back(static_cast<double>(Hv) / std::max(n, 1));
-  for (std::size_t j = 0; j < v.size(); ++j) out[j] += damping * v[j];
-  return out;
+/// Schulman et al. 2015, table 1 and appendix D: 10 iterations, KL 0.01, damping 0.1. Batches are ours.
+NaturalOptions natural_recipe(const World& world) {
+  NaturalOptions o;
+  o.batch.gamma = world.gamma;
+  o.batch.rollout = 256;
+  o.networks.precision = Precision::float64;
+  o.objective.estimator = "gae:0.95+undiscounted";
+  o.objective.advantages = Advantages::standardised;
+  o.step.learning_rate = 1e-3;
+  o.critic.critic_epochs = 10;
+  if (world.lqg) o.batch.gamma = 0.95, o.step.anneal = true, o.networks.log_std = -0.5, o.kl_step = 0.02;
+  return o;
 }
 
-template std::vector<double> fisher_times(const Policy&, std::span<const Array<float>>, const Trajectories&,
-                                          const std::vector<double>&, double);
-template std::vector<double> fisher_times(const Policy&, std::span<const Array<double>>, const Trajectories&,
-                                          const std::vector<double>&, double);
+void check(const NaturalOptions& o, const World& world) {
+  check(static_cast<const OnPolicyOptions&>(o), world);
+  at_least_one({{"cg_iterations", o.cg_iterations}});
+  positive({{"kl_step", o.kl_step}});
+  not_negative({{"cg_damping", o.cg_damping}});
+  expect(!o.critic.joint(),
+         "critic_epochs must be at least 1, for the critic does not share the policy's step");
+}
 
 std::vector<double> conjugate_gradient(
     const std::function<std::vector<double>(const std::vector<double>&)>& A_times,
@@ -59,5 +47,34 @@ std::vector<double> conjugate_gradient(
   }
   return x;
 }
+
+template <class T>
+NaturalStep natural_step(const Learner<T>& l, const NaturalOptions& o, const Trajectories& batch,
+                         const std::vector<double>& g, double delta) {
+  const auto F_times = [&](const std::vector<double>& v) {
+    return fisher_times(l.policy, l.theta(), batch, v, o.cg_damping);
+  };
+  NaturalStep out{conjugate_gradient(F_times, g, o.cg_iterations)};
+  const auto Fx = F_times(out.x);
+  const double curvature = std::inner_product(out.x.begin(), out.x.end(), Fx.begin(), 0.0);
+  if (curvature > 0) out.beta = std::sqrt(2 * delta / curvature);
+  return out;
+}
+
+template <class T>
+void move_policy(Learner<T>& l, const Arrays<T>& start, const std::vector<double>& x, double step) {
+  std::size_t k = 0;
+  for (std::size_t a = 0; a < l.policy_arrays; ++a)
+    for (std::size_t j = 0; j < start[a].size(); ++j)
+      l.parameters[a].data()[j] = static_cast<T>(static_cast<double>(start[a].data()[j]) + step * x[k++]);
+}
+
+#define LOWVAR_INSTANTIATE(T)                                                                      \
+  template NaturalStep natural_step(const Learner<T>&, const NaturalOptions&, const Trajectories&, \
+                                    const std::vector<double>&, double);                           \
+  template void move_policy(Learner<T>&, const Arrays<T>&, const std::vector<double>&, double);
+LOWVAR_INSTANTIATE(float)
+LOWVAR_INSTANTIATE(double)
+#undef LOWVAR_INSTANTIATE
 
 }  // namespace lowvar

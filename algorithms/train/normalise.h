@@ -1,5 +1,5 @@
-// Running normalisation of what a learner sees, whose units nobody chose (Huang et al. 2022, details 5 to 8 of
-// those for continuous actions).
+// Running normalisation of what a learner sees, whose units nobody chose (Huang et al. 2022, details 5 to 8
+// of those for continuous actions).
 #pragma once
 
 #include <cmath>
@@ -28,6 +28,11 @@ class RunningMoments {
       square_[j] += square + apart * apart * count_ * n / (count_ + n);
     }
     count_ += n;
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("count", count_), f("mean", mean_), f("square", square_);
   }
 
   double mean(std::size_t j) const { return count_ > 0 ? mean_[j] : 0; }

@@ -4,8 +4,21 @@
 
 namespace lowvar {
 
-std::vector<Collector::Episode> whole_episodes(const Trajectories& batch, long steps) {
-  std::vector<Collector::Episode> out;
+Learned Run::finish(const Watcher& watcher) {
+  while (goes_on()) {
+    if (watcher.wants && watcher.wants(updates())) watcher.snapshot(updates(), steps(), learned());
+    watcher.saw(update(watcher));
+  }
+  return learned();
+}
+
+Learned train(const World& world, const Algorithm& algorithm, long steps, std::uint64_t seed,
+              const Watcher& watcher) {
+  return algorithm.start(world, steps, seed)->finish(watcher);
+}
+
+std::vector<Episode> whole_episodes(const Trajectories& batch, long steps) {
+  std::vector<Episode> out;
   for (int i = 0; i < batch.size(); ++i) {
     const auto r = batch.rewards(i);
     out.push_back({std::accumulate(r.begin(), r.end(), 0.0), batch.length(i), steps += batch.length(i)});
@@ -21,10 +34,10 @@ std::vector<double> evaluate(const World& world, const Policy& policy, const Par
   std::vector<int> choices(world.m ? 0 : total.size());
   Array<double> vectors = zeros<double>(world.m ? episodes : 0, world.m);
   for (int t = 0; t < world.T; ++t) {
-    const Array<double> seen = environments->observation();
+    const Array<double> seen = environments->observation().as<double>();
     std::vector<int> state;
-    if (world.mdp) state = state_numbers(environments->observation());
-    const ActingPolicy acting(policy, theta, {state, world.mdp ? nullptr : &seen});
+    if (world.mdp) state.assign(seen.begin(), seen.end());
+    const ActingPolicy acting(policy, theta, state, world.mdp ? nullptr : &seen);
     for (int i = 0; i < episodes; ++i) {
       if (world.m)
         acting.act_greedily(i, row(vectors, i));

@@ -70,7 +70,8 @@ int compare(const std::vector<std::string>& directories, const std::string& out)
   Json config{{"runs", directories}};
   OutputDirectory directory(out, config);
   Json comparison{{"env", runs.front().config.at("env")}, {"runs", Json::array()}, {"pairs", Json::array()}};
-  fmt::print("{:<28} {:<20} {:>5} {:>12}   {}\n", "run", "algorithm", "seeds", "IQM", "95 % interval");
+  std::string text =
+      fmt::format("{:<28} {:<20} {:>5} {:>12}   {}\n", "run", "algorithm", "seeds", "IQM", "95 % interval");
   for (const Run& run : runs) {
     const double iqm = interquartile_mean(run.scores);
     const auto [low, high] = interquartile_mean_interval(run.scores);
@@ -79,16 +80,16 @@ int compare(const std::vector<std::string>& directories, const std::string& out)
                                   {"seeds", run.scores.size()},
                                   {"iqm", iqm},
                                   {"ci95", {low, high}}});
-    fmt::print("{:<28} {:<20} {:>5} {:>12.6g}   [{:.6g}, {:.6g}]\n", run.name,
-               run.config.at("algorithm").get<std::string>(), run.scores.size(), iqm, low, high);
+    text += fmt::format("{:<28} {:<20} {:>5} {:>12.6g}   [{:.6g}, {:.6g}]\n", run.name,
+                        run.config.at("algorithm").get<std::string>(), run.scores.size(), iqm, low, high);
   }
   for (std::size_t i = 0; i < runs.size(); ++i)
     for (std::size_t j = i + 1; j < runs.size(); ++j) {
       const auto [probability, ci95] = probability_of_improvement(runs[i].scores, runs[j].scores);
       comparison["pairs"].push_back(
           {{"run", runs[i].name}, {"over", runs[j].name}, {"probability", probability}, {"ci95", ci95}});
-      fmt::print("P({} better than {}) = {:.3f}  [{:.3f}, {:.3f}]\n", runs[i].name, runs[j].name, probability,
-                 ci95[0], ci95[1]);
+      text += fmt::format("P({} better than {}) = {:.3f}  [{:.3f}, {:.3f}]\n", runs[i].name, runs[j].name,
+                          probability, ci95[0], ci95[1]);
     }
   directory.write("comparison.json", comparison.dump(2) + "\n");
   std::vector<std::string> arguments = {out};
@@ -96,6 +97,7 @@ int compare(const std::vector<std::string>& directories, const std::string& out)
   draw_with("learning_curve.py", arguments);
   directory.adopt("learning_curve.svg");
   directory.finish(0);
+  std::cout << text;
   return 0;
 }
 

@@ -84,26 +84,29 @@ int train(const TrainFlags& f) {
   plan.steps = count_option("--steps", f.steps, 1, 1'000'000'000'000);
   plan.evaluation_episodes =
       static_cast<int>(count_option("--evaluation-episodes", f.evaluation_episodes, 1, 1'000'000));
-  plan.options = default_options(f.algorithm, plan.world);
-  if (!f.config.empty()) read_config(plan.options, f.config);
+  plan.options = make_algorithm(f.algorithm, plan.world);
+  if (!f.config.empty())
+    read_config(*plan.options, f.config);
+  else if (const auto tuned = tuned_config(f.algorithm, plan.world))
+    read_config(*plan.options, *tuned);
   for (const auto& each : f.set) {
     const std::size_t equals = each.find('=');
     expect(equals != std::string::npos, "--set needs key=value, got '", each, "'");
-    set_option(plan.options, each.substr(0, equals), each.substr(equals + 1), "--set " + each + ": ");
+    set_option(*plan.options, each.substr(0, equals), each.substr(equals + 1), "--set " + each + ": ");
   }
-  check(plan.options, plan.world);
+  plan.options->check(plan.world, plan.steps);
   if (!f.measure_variance.empty()) plan.measure_variance = measure_variance_of(f.measure_variance);
 
   OutputDirectory directory(f.out, as_json(plan));
   const auto results = run_training(plan, directory);
+  draw_with("learning_curve.py", {f.out, f.out});
+  directory.adopt("learning_curve.svg");
+  directory.finish(0);
   fmt::print("{:>6} {:>10} {:>14} {:>12} {:>14} {:>10}\n", "seed", "steps", "final_return", "best_100",
              "eval_return", "steps/s");
   for (const auto& r : results)
     fmt::print("{:>6} {:>10} {:>14.6g} {:>12.6g} {:>14.6g} {:>10.0f}\n", r.seed, r.steps, r.final_return,
                r.best_100, r.eval_return, static_cast<double>(r.steps) / r.seconds);
-  draw_with("learning_curve.py", {f.out, f.out});
-  directory.adopt("learning_curve.svg");
-  directory.finish(0);
   return 0;
 }
 
@@ -117,7 +120,9 @@ void add_train(CLI::App& app, int& status) {
   command->add_option("--seeds", f->seeds, "0..9 (inclusive), 3, or 1,4..6")->capture_default_str();
   command->add_option("--steps", f->steps, "environment steps of each seed")->capture_default_str();
   command->add_option("--horizon", f->horizon, "time limit of an episode (default: the world's)");
-  command->add_option("--config", f->config, "TOML file of options");
+  command->add_option(
+      "--config", f->config,
+      "TOML file of options (default: experiments/configs/ALGORITHM_WORLD.toml, where there is one)");
   command->add_option("--set", f->set, "key=value, an option; may be given again, and comes after --config");
   command->add_option("--measure-variance", f->measure_variance, "every=K,estimators=A:B[,trajectories=N]");
   command->add_option("--evaluation-episodes", f->evaluation_episodes, "of the greedy policy")

@@ -2,13 +2,11 @@
 // differentiated (Heess et al. 2015, SVG(inf); Wiedemann et al. 2023, APG).
 #pragma once
 
-#include <string>
-
 #include "algorithms/train/training.h"
 
 namespace lowvar {
 
-struct AnalyticOptions {
+struct ApgOptions {
   double gamma = 0.99;
   int trajectories = 16;  // of an update
   double log_std = -2;    // of the Gaussian policy at the start
@@ -23,11 +21,10 @@ struct AnalyticOptions {
   }
 };
 
+ApgOptions apg_recipe(const World& world);
 /// Throws Error naming the first option that is wrong.
-void check(const AnalyticOptions& options, const World& world);
+void check(const ApgOptions& options, const World& world);
 
-/// Learns for `steps` environment steps, by Adam along the estimator `pathwise`.
-Learned train(const World& world, const AnalyticOptions& options, long steps, std::uint64_t seed,
-              const Watcher& watcher);
+std::unique_ptr<Algorithm> algorithm(const ApgOptions& options);
 
 }  // namespace lowvar

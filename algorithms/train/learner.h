@@ -1,0 +1,77 @@
+// What is learning, as a value: everything that a run's future depends on, field by field.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "algorithms/data/collect.h"
+#include "algorithms/train/normalise.h"
+#include "algorithms/train/options.h"
+#include "nn/optim.h"
+
+namespace lowvar {
+
+/// A policy, and the critic it was learnt with, if any.
+struct Learned {
+  Policy policy;
+  Parameters theta;
+  std::optional<Model> critic = {};
+  Parameters w = {};
+  bool action_values = false;  // the critic is Q(s, .), not V(s)
+  double reward_scale = 1;     // the critic's values, over those of the world's own rewards
+};
+
+/// A policy and a critic in training, in T. Copies are independent.
+template <class T>
+struct Learner {
+  // What it is, from the options.
+  std::uint64_t seed = 0;
+  std::string branch = "";  // of the random streams: "" for the run itself
+  Policy policy;
+  std::optional<CriticObjective> critic;
+  std::size_t policy_arrays = 0;
+
+  // What changes.
+  Arrays<T> parameters;  // of the policy, then of the critic
+  AdamState<T> policy_adam, critic_adam;
+  RunningMoments acted_on, observed;   // of observations: before the last batch, and with it
+  RunningMoments returned;             // of running discounted returns
+  std::vector<double> running_return;  // of each environment's episode so far
+  double kl_coefficient = 0;
+  long update = 0, step = 0, episodes = 0;
+  Collector::State environments;
+
+  std::span<const Array<T>> theta() const { return std::span(parameters).first(policy_arrays); }
+  std::span<const Array<T>> w() const { return std::span(parameters).subspan(policy_arrays); }
+
+  /// f(name, field) for each field that changes.
+  template <class F>
+  void visit(F&& f) {
+    f("parameters", parameters), f("policy_adam", policy_adam), f("critic_adam", critic_adam);
+    f("acted_on", acted_on), f("observed", observed), f("returned", returned);
+    f("running_return", running_return), f("kl_coefficient", kl_coefficient);
+    f("update", update), f("step", step), f("episodes", episodes), f("environments", environments);
+  }
+};
+
+/// Networks as the options say, initialised from streams "policy-init" and "critic-init" of the seed.
+template <class T>
+Learner<T> new_learner(const World& world, const NetworkOptions& networks, const CriticOptions& critic,
+                       std::uint64_t seed);
+
+/// The parameters, acting on raw observations where the learner sees normalised ones.
+template <class T>
+Arrays<T> of_raw_observations(const Learner<T>& learner, bool normalised);
+
+/// What it has learnt, of raw observations.
+template <class T>
+Learned learned(const Learner<T>& learner, const BatchOptions& options);
+
+template <class To, class From>
+Arrays<To> converted(std::span<const Array<From>> x) {
+  Arrays<To> out;
+  for (const auto& each : x) out.emplace_back(each);
+  return out;
+}
+
+}  // namespace lowvar

@@ -1,0 +1,69 @@
+#include "algorithms/train/options.h"
+
+namespace lowvar {
+
+void check_hidden(const std::vector<int>& hidden) {
+  for (const int width : hidden) expect(width >= 1, "hidden layers must be at least 1 wide, got ", width);
+}
+void at_least_one(Numbers options) {
+  for (const auto& [key, value] : options) expect(value >= 1, key, " must be at least 1, got ", value);
+}
+void from_zero_to_one(Numbers options) {
+  for (const auto& [key, value] : options)
+    expect(value >= 0 && value <= 1, key, " must be from 0 to 1, got ", value);
+}
+void positive(Numbers options) {
+  for (const auto& [key, value] : options) expect(value > 0, key, " must be positive, got ", value);
+}
+void not_negative(Numbers options) {
+  for (const auto& [key, value] : options) expect(value >= 0, key, " must not be negative, got ", value);
+}
+
+namespace {
+
+/// Whether a trainer can follow this estimator with these batches and this critic.
+void check_estimator(const OnPolicyOptions& o) {
+  const Estimator e = make_estimator(o.objective.estimator);
+  const auto refuse = [&](bool fine, const auto&... why) {
+    expect(fine, "estimator '", o.objective.estimator, "' ", why...);
+  };
+  refuse(!e.needs_constants, "subtracts constants of an oracle or a pilot, and training has neither");
+  refuse(!e.objective && !e.all_actions, "weighs no scores of what was done; training needs one that does");
+  refuse(e.weightings == 1, "has a weight for each parameter; training takes one");
+  refuse(!e.needs_critic || o.critic.critic != CriticKind::none, "needs a critic; critic is none");
+  refuse(!e.needs_action_values || o.critic.critic == CriticKind::action_value,
+         "needs a critic of Q(s, a); critic must be action-value, which q-actor-critic has");
+  refuse(o.critic.critic != CriticKind::action_value || !e.needs_critic || e.needs_action_values,
+         "needs a critic of V(s); critic must be value");
+  refuse(e.unit <= 1 || (o.batch.episodes > 0 && o.batch.episodes % e.unit == 0), "weighs groups of ", e.unit,
+         " whole episodes from one start: episodes must be a multiple of that, got ", o.batch.episodes);
+}
+
+}  // namespace
+
+void check(const OnPolicyOptions& o, const World& world) {
+  at_least_one({{"envs", o.batch.envs},
+                {"rollout", o.batch.rollout},
+                {"critic_minibatches", o.critic.critic_minibatches}});
+  from_zero_to_one({{"gamma", o.batch.gamma}, {"critic_lambda", o.critic.critic_lambda}});
+  positive({{"learning_rate", o.step.learning_rate},
+            {"adam_epsilon", o.step.adam_epsilon},
+            {"reward_scale", o.batch.reward_scale},
+            {"policy_gain", o.networks.policy_gain}});
+  not_negative({{"episodes", o.batch.episodes},
+                {"max_episodes", static_cast<double>(o.batch.max_episodes)},
+                {"entropy_coefficient", o.objective.entropy_coefficient},
+                {"max_gradient_norm", o.step.max_gradient_norm},
+                {"critic_coefficient", o.critic.critic_coefficient},
+                {"value_clip", o.critic.value_clip},
+                {"critic_learning_rate", o.critic.critic_learning_rate},
+                {"critic_epochs", o.critic.critic_epochs}});
+  check_hidden(o.networks.hidden);
+  check_estimator(o);
+  expect(o.critic.critic != CriticKind::action_value || world.A > 0,
+         "an action-value critic is of worlds with choices; ", world.id, " acts by vectors");
+  expect(!o.batch.normalise_observations || (!world.mdp && !world.lqg),
+         "normalise_observations is for networks; in ", world.id, " the policy is none");
+}
+
+}  // namespace lowvar
