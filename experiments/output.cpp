@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <omp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
@@ -12,6 +14,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -58,16 +61,91 @@ void note_slow_blas() {
 
 std::string number(double x) { return std::isnan(x) ? "" : fmt::format("{:.17g}", x); }
 
-void Csv::add(const std::vector<std::string>& fields) {
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    const bool quote = fields[i].find_first_of(",\"\n") != std::string::npos;
-    std::string field = fields[i];
-    for (std::size_t at = 0; quote && (at = field.find('"', at)) != std::string::npos; at += 2)
-      field.insert(at, 1, '"');
-    text_ += (i ? "," : "") + (quote ? '"' + field + '"' : field);
+// ---- CSV ----
+
+namespace {
+
+/// Fields as a line; one with a comma, a quote or a line break is quoted.
+std::string csv_line(const std::vector<std::string_view>& fields) {
+  std::string out;
+  for (const std::string_view& field : fields) {
+    if (&field != &fields.front()) out += ',';
+    if (field.find_first_of(",\"\r\n") == std::string::npos) {
+      out += field;
+      continue;
+    }
+    out += '"';
+    for (const char c : field) out.append(c == '"' ? 2 : 1, c);
+    out += '"';
   }
-  text_ += '\n';
+  return out + '\n';
 }
+
+/// The records of a CSV file, field by field.
+std::vector<std::vector<std::string>> csv_records(std::string_view text) {
+  std::vector<std::vector<std::string>> records;
+  bool quoted = false, begins = true;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (std::exchange(begins, false)) records.push_back({""});
+    std::string& field = records.back().back();
+    const char c = text[i];
+    if (quoted && c == '"' && i + 1 < text.size() && text[i + 1] == '"')
+      field += text[++i];
+    else if (c == '"')
+      quoted = !quoted;
+    else if (quoted || (c != ',' && c != '\n'))
+      field += c;
+    else if (c == ',')
+      records.back().emplace_back();
+    else
+      begins = true;
+  }
+  return records;
+}
+
+}  // namespace
+
+Csv::Csv(std::vector<std::string> columns) : columns_(std::move(columns)), text_(csv_line({columns_.begin(), columns_.end()})) {
+  for (std::size_t i = 0; i < columns_.size(); ++i)
+    expect(std::find(columns_.begin(), columns_.begin() + static_cast<long>(i), columns_[i]) ==
+               columns_.begin() + static_cast<long>(i),
+           "a CSV file has one column of each name, and '", columns_[i], "' is there twice");
+}
+
+void Csv::add(const Row& row) { append(row, true); }
+void Csv::add_some(const Row& row) { append(row, false); }
+
+void Csv::append(const Row& row, bool whole) {
+  std::vector<std::string_view> fields(columns_.size());
+  std::vector<bool> named(columns_.size());
+  for (const auto& [column, field] : row) {
+    const auto at =
+        static_cast<std::size_t>(std::find(columns_.begin(), columns_.end(), column) - columns_.begin());
+    if (at == columns_.size())
+      throw Error(join("a CSV row names the column '", column,
+                       "', and there are: ", fmt::format("{}", fmt::join(columns_, ", "))));
+    expect(!named[at], "a CSV row names the column '", column, "' twice");
+    named[at] = true;
+    fields[at] = field.text;
+  }
+  for (std::size_t i = 0; whole && i < columns_.size(); ++i)
+    expect(named[i], "a CSV row lacks the column '", columns_[i], "'");
+  text_ += csv_line(fields);
+}
+
+std::vector<std::map<std::string, std::string>> parse_csv(std::string_view text) {
+  const auto records = csv_records(text);
+  std::vector<std::map<std::string, std::string>> rows;
+  for (std::size_t i = 1; i < records.size(); ++i) {
+    expect(records[i].size() == records[0].size(), "row ", i, " of a CSV file has ", records[i].size(),
+           " fields, and there are ", records[0].size(), " columns");
+    auto& row = rows.emplace_back();
+    for (std::size_t k = 0; k < records[i].size(); ++k) row[records[0][k]] = records[i][k];
+  }
+  return rows;
+}
+
+// ---- files ----
 
 std::filesystem::path data_directory() {
   std::error_code error;

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,16 +18,39 @@ namespace lowvar {
 /// 17 significant digits; empty for NaN.
 std::string number(double x);
 
-/// A CSV file in memory: a header and rows.
+/// A CSV file in memory (RFC 4180, lines end with \n): columns, and rows whose fields are named after them.
 class Csv {
  public:
-  explicit Csv(const std::vector<std::string>& columns) { add(columns); }
-  void add(const std::vector<std::string>& fields);
+  /// A field is text; a number has 17 significant digits, and is empty where it is NaN or absent.
+  struct Field {
+    std::string text;
+    Field(std::string x) : text(std::move(x)) {}
+    Field(const char* x) : text(x) {}
+    Field(double x) : text(number(x)) {}
+    Field(std::optional<double> x) : text(x ? number(*x) : "") {}
+    template <std::integral I>
+    Field(I x) : text(std::to_string(x)) {}
+  };
+  using Row = std::vector<std::pair<std::string_view, Field>>;
+
+  /// Throws Error where a column is named twice.
+  explicit Csv(std::vector<std::string> columns);
+  /// Appends a row of every column, in any order. Throws Error where a column is unknown, named twice or
+  /// missing.
+  void add(const Row& row);
+  /// The same for a row of some columns; the other fields are empty.
+  void add_some(const Row& row);
   const std::string& text() const { return text_; }
 
  private:
+  void append(const Row& row, bool whole);
+
+  std::vector<std::string> columns_;
   std::string text_;
 };
+
+/// The rows of a CSV file, fields by their columns. Throws Error where a row is not as wide as the first.
+std::vector<std::map<std::string, std::string>> parse_csv(std::string_view text);
 
 /// Where the scripts that draw are, as experiments/...: beside the installed program (../share/lowvar), in
 /// the source tree, or where the library was configured to be installed; the first that is there.

@@ -55,6 +55,19 @@ inline Finished lowvar(const std::string& arguments, const std::string& environm
   return start(LOWVAR_BINARY, arguments, environment);
 }
 
+/// Runs lowvar as in `lowvar ... | true`: what it prints is written at once, and nobody is there to read it.
+inline Finished unread(const std::string& arguments) {
+  constexpr int out = 9;  // of the command below
+  int ends[2];
+  if (::pipe(ends) != 0) std::abort();
+  ::close(ends[0]);
+  ::dup2(ends[1], out);
+  ::close(ends[1]);
+  const Finished finished = start("stdbuf -o0 " LOWVAR_BINARY, arguments + " >&9");
+  ::close(out);
+  return finished;
+}
+
 /// Every file of a directory but machine.json, which alone may differ between runs.
 inline std::map<std::string, std::string> files(const std::filesystem::path& directory) {
   std::map<std::string, std::string> out;

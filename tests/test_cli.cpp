@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "command.h"
@@ -253,6 +254,23 @@ TEST(Cli, BadInputGetsOneSentenceAndExitCodeTwo) {
   EXPECT_FALSE(std::filesystem::exists(dir / "no"));
 }
 
+TEST(Cli, AReaderWhoHasGoneTakesNoResultAlong) {
+  const auto out = scratch("unread");
+  const auto run = unread("variance --env chain --estimators togo --trajectories 100 --export-gradients " +
+                          (out / "g.npy").string() + " --out " + (out / "variance").string());
+  EXPECT_EQ(run.status, 128 + SIGPIPE) << run.err;
+  const std::string train = "train reinforce --env chain --steps 2000 --evaluation-episodes 2 --out ";
+  EXPECT_EQ(unread(train + (out / "train").string()).status, 128 + SIGPIPE);
+  EXPECT_EQ(unread("compare " + (out / "train").string() + " --out " + (out / "compare").string()).status,
+            128 + SIGPIPE);
+  for (const char* command : {"variance", "train", "compare"}) {
+    const auto path = out / command / "outputs.json";
+    ASSERT_TRUE(std::filesystem::exists(path)) << path;
+    EXPECT_EQ(Json::parse(contents(path)).at("status"), 0) << path;
+  }
+  EXPECT_TRUE(std::filesystem::exists(out / "g.npy"));
+}
+
 TEST(Cli, ListAndExplain) {
   for (const char* what : {"envs", "estimators", "figures"})
     EXPECT_EQ(lowvar(std::string("list ") + what).status, 0);
@@ -261,6 +279,9 @@ TEST(Cli, ListAndExplain) {
   for (const char* part :
        {"equation", "Schulman et al. 2016", "critic", "algorithms/estimators/estimators.cpp:"})
     EXPECT_NE(run.out.find(part), std::string::npos) << run.out;
+  const std::string vtrace = lowvar("explain vtrace:1:1").out, baseline = lowvar("explain togo-value").out;
+  EXPECT_NE(vtrace.find("biased there even with the exact critic: states"), std::string::npos) << vtrace;
+  EXPECT_NE(baseline.find("no, with any critic"), std::string::npos) << baseline;
   EXPECT_EQ(lowvar("--help").status, 0);
   EXPECT_EQ(lowvar("--version").status, 0);
 }

@@ -23,12 +23,18 @@ TEST_P(EveryFigure, HoldsItsClaimsWithTheSameBytesForAnyNumberOfThreads) {
   EXPECT_EQ(one, two);
 }
 
-INSTANTIATE_TEST_SUITE_P(Figures, EveryFigure, testing::ValuesIn(figures()),
-                         [](const auto& case_) {
-                           std::string name = case_.param.id;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+TEST(Figures, AReaderWhoHasGoneTakesNoneAlong) {
+  const auto out = scratch("figure_unread");
+  const auto run = unread("reproduce ladder --smoke --check --out " + out.string());
+  EXPECT_EQ(run.status, 0) << run.err;
+  EXPECT_TRUE(std::filesystem::exists(out / "outputs.json"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Figures, EveryFigure, testing::ValuesIn(figures()), [](const auto& case_) {
+  std::string name = case_.param.id;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 }  // namespace
 }  // namespace lowvar

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "experiments/worlds.h"
+#include "experiments/study.h"
 
 namespace lowvar::cli {
 
@@ -30,23 +30,16 @@ double real_option(const std::string& option, const std::string& text);
 /// A whole number from low to high; 1e6 is one.
 long count_option(const std::string& option, const std::string& text, long low, long high);
 std::uint64_t seed_option(const std::string& text);
+/// What stands between commas.
+std::vector<std::string> split(const std::string& list);
 
 /// What `exact` and `variance` both select.
 struct Selection {
   std::string env, estimators, policy = "reference", behaviour, value, gamma, horizon, batch = "32";
-  void add_to(CLI::App& app);
+  void add_to(CLI::App& app, bool required = true);
 };
-
-struct Selected {
-  World world;
-  PolicyChoice policy, behaviour;
-  bool off_policy;
-  std::string value;
-  std::vector<Estimator> estimators;
-  int batch;  // trajectories in one, for estimators whose unit is a batch
-};
-Selected select(const Selection& selection);
-/// What was selected, with every default filled in, for the manifest.
-Json config_of(const Selection& selection, const Selected& chosen);
+/// The worlds, policies and estimators of these names. Throws Error where one is unknown, or an estimator
+/// does not suit them.
+Subject subject_of(const Selection& selection);
 
 }  // namespace lowvar::cli

@@ -31,8 +31,6 @@ std::uint64_t seed_option(const std::string& text) {
   return value;
 }
 
-namespace {
-
 std::vector<std::string> split(const std::string& list) {
   std::vector<std::string> out(1);
   for (const char c : list)
@@ -43,11 +41,9 @@ std::vector<std::string> split(const std::string& list) {
   return out;
 }
 
-}  // namespace
-
-void Selection::add_to(CLI::App& app) {
-  app.add_option("--env", env, "world id, or mdp:FILE")->required();
-  app.add_option("--estimators", estimators, "names, separated by commas")->required();
+void Selection::add_to(CLI::App& app, bool required) {
+  app.add_option("--env", env, "world id, or mdp:FILE")->required(required);
+  app.add_option("--estimators", estimators, "names, separated by commas")->required(required);
   app.add_option("--policy", policy, "reference | uniform | logits:FILE | init:SEED")->capture_default_str();
   app.add_option("--behaviour", behaviour,
                  "the policy that acts, for estimators with importance weights (default: --policy)");
@@ -59,45 +55,45 @@ void Selection::add_to(CLI::App& app) {
       ->capture_default_str();
 }
 
-Selected select(const Selection& s) {
+namespace {
+
+/// Throws Error where an estimator cannot be had of this subject.
+void expect_suits(const Subject& subject, const Estimator& e, bool off_policy) {
+  const World& world = subject.world;
+  expect(!off_policy || e.off_policy, "estimator '", e.name,
+         "' has no importance weights, so --behaviour would bias it; ppo-clip:EPS and vtrace:RHO:C "
+         "take data of another policy");
+  expect(!e.needs_states || world.mdp, "estimator '", e.name, "' needs a baseline of each state, and ",
+         world.id, " has no states to tabulate");
+  expect(!e.needs_dynamics || world.lqg, "estimator '", e.name,
+         "' needs dynamics that can be differentiated, which here are those of single-integrator and "
+         "double-integrator");
+  expect(!e.needs_action_values || world.A > 0, "estimator '", e.name,
+         "' needs Q(s, a) for choices of action, and those of ", world.id, " are vectors");
+}
+
+}  // namespace
+
+Subject subject_of(const Selection& s) {
   std::optional<double> gamma;
   std::optional<long> horizon;
   if (!s.gamma.empty()) gamma = real_option("--gamma", s.gamma);
   if (!s.horizon.empty()) horizon = count_option("--horizon", s.horizon, 1, 1'000'000);
-  Selected out;
+  const bool off_policy = !s.behaviour.empty();
+  Subject out;
+  out.env = s.env;
   out.world = make_world(s.env, gamma, horizon);
-  out.policy = make_policy(out.world, s.policy);
-  out.off_policy = !s.behaviour.empty();
-  out.behaviour = make_policy(out.world, out.off_policy ? s.behaviour : s.policy);
+  out.policy_name = s.policy;
+  out.behaviour_name = off_policy ? s.behaviour : s.policy;
+  out.policy = make_policy(out.world, out.policy_name);
+  out.behaviour = make_policy(out.world, out.behaviour_name);
   out.value = s.value.empty() ? (out.world.known() ? "exact" : "learned") : s.value;
   out.batch = static_cast<int>(count_option("--batch", s.batch, 2, 1'000'000));
   for (const auto& name : split(s.estimators)) {
     out.estimators.push_back(make_estimator(name));
-    expect(!out.off_policy || out.estimators.back().off_policy, "estimator '", name,
-           "' has no importance weights, so --behaviour would bias it; ppo-clip:EPS and vtrace:RHO:C "
-           "take data of another policy");
-    const Estimator& e = out.estimators.back();
-    expect(!e.needs_states || out.world.mdp, "estimator '", name, "' needs a baseline of each state, and ",
-           out.world.id, " has no states to tabulate");
-    expect(!e.needs_dynamics || out.world.lqg, "estimator '", name,
-           "' needs dynamics that can be differentiated, which here are those of single-integrator and "
-           "double-integrator");
-    expect(!e.needs_action_values || out.world.A > 0, "estimator '", name,
-           "' needs Q(s, a) for choices of action, and those of ", out.world.id, " are vectors");
+    expect_suits(out, out.estimators.back(), off_policy);
   }
   return out;
-}
-
-Json config_of(const Selection& s, const Selected& chosen) {
-  Json config{
-      {"env", s.env}, {"gamma", chosen.world.gamma}, {"horizon", chosen.world.T}, {"policy", s.policy}};
-  config["behaviour"] = chosen.off_policy ? s.behaviour : s.policy;
-  config["value"] = chosen.value;
-  for (const auto& e : chosen.estimators) config["estimators"].push_back(e.name);
-  if (std::any_of(chosen.estimators.begin(), chosen.estimators.end(),
-                  [](const Estimator& e) { return e.unit == 0; }))
-    config["batch"] = chosen.batch;
-  return config;
 }
 
 }  // namespace lowvar::cli

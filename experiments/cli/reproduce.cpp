@@ -1,4 +1,7 @@
 // lowvar reproduce: a paper's figure, from data to verdict.
+#include <csignal>
+#include <cstdio>
+
 #include "experiments/cli/commands.h"
 #include "experiments/figures/figures.h"
 
@@ -9,6 +12,7 @@ int reproduce(const std::string& id, Effort effort, bool check, const std::strin
   std::vector<std::string> known;
   int status = 0;
   bool found = false;
+  std::signal(SIGPIPE, SIG_IGN);  // a reader who has gone does not stop the figures that are still to come
   for (const Figure& f : figures()) {
     known.push_back(f.id);
     if (id != "all" && id != f.id) continue;
@@ -16,7 +20,10 @@ int reproduce(const std::string& id, Effort effort, bool check, const std::strin
     const std::filesystem::path directory = out.empty()   ? std::filesystem::path("results") / f.id
                                             : id == "all" ? std::filesystem::path(out) / f.id
                                                           : std::filesystem::path(out);
-    status = std::max(status, f.run(effort, check, directory));
+    const Reproduction came = f.run(effort, check, directory);
+    status = std::max(status, came.status);
+    std::fwrite(came.text.data(), 1, came.text.size(), stdout);
+    std::fflush(stdout);
   }
   known.emplace_back("all");
   if (!found) throw Error(unknown_name("figure", id, known));

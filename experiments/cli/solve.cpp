@@ -6,7 +6,6 @@
 #include <iostream>
 #include <map>
 
-#include "algorithms/exact/dynamic_programming.h"
 #include "experiments/cli/commands.h"
 
 namespace lowvar::cli {
@@ -17,27 +16,37 @@ struct Options {
   bool json = false;
 };
 
-Plan plan_of(const World& world, const Options& o, bool finite_horizon) {
-  const Mdp& mdp = *world.mdp;
-  const std::uint64_t seed = seed_option(o.seed);
+/// --method, with what belongs to it, put into the study.
+void set_method(SolveStudy& study, const Options& o) {
   const std::string learned = "learned-model:";
+  const std::map<std::string, SolveMethod> methods = {{"value-iteration", SolveMethod::value_iteration},
+                                                      {"policy-iteration", SolveMethod::policy_iteration},
+                                                      {"linear", SolveMethod::linear}};
   expect(o.sweeps.empty() || o.method == "policy-iteration", "--sweeps belongs to policy-iteration, not to ",
          o.method);
-  const long sweeps = o.sweeps.empty() ? std::numeric_limits<long>::max()
-                                       : count_option("--sweeps", o.sweeps, 1, 1'000'000'000);
-  if (o.method.starts_with(learned))
-    return plan_on_learned_model(
-        mdp, count_option("EPISODES of learned-model", o.method.substr(learned.size()), 1, 100'000'000), seed,
-        finite_horizon);
-  const std::map<std::string, std::function<Plan()>> methods = {
-      {"value-iteration", [&] { return value_iteration(mdp); }},
-      {"policy-iteration", [&] { return modified_policy_iteration(mdp, sweeps); }},
-      {"linear", [&] { return policy_iteration(mdp); }}};
+  if (!o.sweeps.empty()) study.sweeps = count_option("--sweeps", o.sweeps, 1, 1'000'000'000);
+  if (o.method.starts_with(learned)) {
+    study.method = SolveMethod::learned_model;
+    study.episodes =
+        count_option("EPISODES of learned-model", o.method.substr(learned.size()), 1, 100'000'000);
+    return;
+  }
   const auto method = methods.find(o.method);
   if (method == methods.end())
     throw Error(unknown_name("method", o.method,
                              {"value-iteration", "policy-iteration", "linear", "learned-model:EPISODES"}));
-  return finite_horizon ? backward_induction(mdp) : method->second();
+  study.method = method->second;
+}
+
+SolveStudy study_of(const Options& o) {
+  std::optional<double> gamma;
+  std::optional<long> horizon;
+  if (!o.gamma.empty()) gamma = real_option("--gamma", o.gamma);
+  if (!o.horizon.empty()) horizon = count_option("--horizon", o.horizon, 1, 1'000'000);
+  SolveStudy study{.world = make_world(o.env, gamma, horizon), .finite_horizon = horizon.has_value()};
+  study.seed = seed_option(o.seed);
+  set_method(study, o);
+  return study;
 }
 
 /// How a grid's states lie, row by row, in as many layers as there are states for, and what its actions do.
@@ -57,43 +66,44 @@ std::optional<Grid> grid_of(const World& world) {
   return Grid{side, side, lake};
 }
 
-void print_grid(const Mdp& mdp, const Plan& plan, const Grid& grid) {
+std::string as_text(const Grid& grid, const Mdp& mdp, const Plan& plan) {
+  std::string out;
   for (int s = 0; s < mdp.S; ++s) {
     const auto i = static_cast<std::size_t>(s);
-    if (s % (grid.rows * grid.cols) == 0) fmt::print("\n");
-    fmt::print("{}{}", mdp.terminal[i] ? "·" : grid.arrows[static_cast<std::size_t>(plan.policy[i])],
-               s % grid.cols == grid.cols - 1 ? "\n" : " ");
+    if (s % (grid.rows * grid.cols) == 0) out += "\n";
+    out += mdp.terminal[i] ? "·" : grid.arrows[static_cast<std::size_t>(plan.policy[i])];
+    out += s % grid.cols == grid.cols - 1 ? "\n" : " ";
   }
+  return out;
+}
+
+Json as_json(const SolveResult& result) {
+  return {{"value_start", result.value_start},
+          {"values", result.plan.values},
+          {"policy", result.plan.policy},
+          {"iterations", result.plan.iterations}};
+}
+
+std::string as_text(const SolveStudy& study, const SolveResult& result, const std::string& method) {
+  const Mdp& mdp = *study.world.mdp;
+  const Plan& plan = result.plan;
+  const bool backward = study.finite_horizon && study.method != SolveMethod::learned_model;
+  std::string out = fmt::format(
+      "{}, gamma {}, {}, {}: {} iterations\nvalue of the start {:.12g}\n\n{:>8} {:>22} {:>8}\n",
+      study.world.id, mdp.gamma, study.finite_horizon ? fmt::format("horizon {}", mdp.T) : "infinite horizon",
+      backward ? "backward induction" : method, plan.iterations, result.value_start, "state", "value",
+      "action");
+  for (std::size_t s = 0; s < plan.values.size(); ++s)
+    out += fmt::format("{:>8} {:>22.12g} {:>8}\n", s, plan.values[s],
+                       mdp.terminal[s] ? "-" : fmt::format("{}", plan.policy[s]));
+  if (const auto grid = grid_of(study.world)) out += as_text(*grid, mdp, plan);
+  return out;
 }
 
 int solve(const Options& o) {
-  std::optional<double> gamma;
-  std::optional<long> horizon;
-  if (!o.gamma.empty()) gamma = real_option("--gamma", o.gamma);
-  if (!o.horizon.empty()) horizon = count_option("--horizon", o.horizon, 1, 1'000'000);
-  const World world = make_world(o.env, gamma, horizon);
-  expect(world.mdp != nullptr, "solve needs a world whose model is known, and ", world.id, " has none");
-  const Mdp& mdp = *world.mdp;
-  const Plan plan = plan_of(world, o, horizon.has_value());
-  double value_start = 0;
-  for (std::size_t s = 0; s < plan.values.size(); ++s) value_start += mdp.start[s] * plan.values[s];
-  if (o.json) {
-    Json out;
-    out["value_start"] = value_start;
-    out["values"] = plan.values;
-    out["policy"] = plan.policy;
-    out["iterations"] = plan.iterations;
-    std::cout << out.dump(2) << "\n";
-    return 0;
-  }
-  fmt::print("{}, gamma {}, {}, {}: {} iterations\nvalue of the start {:.12g}\n\n{:>8} {:>22} {:>8}\n",
-             world.id, mdp.gamma, horizon ? fmt::format("horizon {}", mdp.T) : "infinite horizon",
-             horizon && !o.method.starts_with("learned") ? "backward induction" : o.method, plan.iterations,
-             value_start, "state", "value", "action");
-  for (std::size_t s = 0; s < plan.values.size(); ++s)
-    fmt::print("{:>8} {:>22.12g} {:>8}\n", s, plan.values[s],
-               mdp.terminal[s] ? "-" : fmt::format("{}", plan.policy[s]));
-  if (const auto grid = grid_of(world)) print_grid(mdp, plan, *grid);
+  const SolveStudy study = study_of(o);
+  const SolveResult result = study_solve(study);
+  std::cout << (o.json ? as_json(result).dump(2) + "\n" : as_text(study, result, o.method));
   return 0;
 }
 

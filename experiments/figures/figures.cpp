@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "core/error.h"
 
@@ -20,34 +20,10 @@ std::filesystem::path folder(const std::string& id) {
 
 using Row = std::map<std::string, std::string>;
 
-std::vector<std::string> split(const std::string& line) {
-  std::vector<std::string> out(1);
-  bool quoted = false;
-  for (const char c : line) {
-    if (c == '"')
-      quoted = !quoted;
-    else if (c == ',' && !quoted)
-      out.emplace_back();
-    else
-      out.back() += c;
-  }
-  return out;
-}
-
-std::vector<Row> read_csv(const std::filesystem::path& path) {
-  std::ifstream in(path);
+std::string contents_of(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
   expect(in.good(), "cannot read ", path.string());
-  std::string line;
-  std::getline(in, line);
-  const auto columns = split(line);
-  std::vector<Row> rows;
-  while (std::getline(in, line)) {
-    const auto fields = split(line);
-    Row row;
-    for (std::size_t i = 0; i < columns.size() && i < fields.size(); ++i) row[columns[i]] = fields[i];
-    rows.push_back(std::move(row));
-  }
-  return rows;
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 bool matches(const Row& row, const nlohmann::json& where) {
@@ -74,6 +50,86 @@ std::string label(const nlohmann::json& where) {
   return out;
 }
 
+// ---- a judgement for each kind of claim ----
+
+Judgement judge_equal(const std::vector<Row>& rows, const nlohmann::json& claim) {
+  const std::string column = claim.at("column");
+  const double got = look_up(rows, claim.at("where"), column), want = claim.at("value");
+  double allowed = claim.value("tolerance", 0.0) * std::abs(want) + claim.value("absolute", 0.0);
+  if (claim.contains("z"))
+    allowed += claim.at("z").get<double>() * look_up(rows, claim.at("where"), claim.at("se"));
+  return {std::abs(got - want) <= allowed,
+          fmt::format("{}: {} = {:.12g}, expected {:.12g}", label(claim.at("where")), column, got, want)};
+}
+
+Judgement judge_between(const std::vector<Row>& rows, const nlohmann::json& claim) {
+  const std::string column = claim.at("column");
+  const double x = look_up(rows, claim.at("where"), column), low = claim.at("low"), high = claim.at("high");
+  return {low <= x && x <= high, fmt::format("{}: {} = {:.6g}, expected from {} to {}",
+                                             label(claim.at("where")), column, x, low, high)};
+}
+
+Judgement judge_match(const std::vector<Row>& rows, const nlohmann::json& claim) {
+  const std::string column = claim.at("column"), to = claim.at("to");
+  const auto where = claim.value("where", nlohmann::json::object());
+  const double tolerance = claim.at("tolerance"), absolute = claim.value("absolute", 0.0);
+  int compared = 0, apart = 0;
+  for (const Row& row : rows) {
+    if (row.at(column).empty() || row.at(to).empty() || !matches(row, where)) continue;
+    const double x = std::stod(row.at(column)), y = std::stod(row.at(to));
+    double allowed = tolerance * std::abs(y) + absolute;
+    if (claim.contains("z")) allowed += claim.at("z").get<double>() * std::stod(row.at(claim.at("se")));
+    ++compared;
+    apart += !(std::abs(x - y) <= allowed);
+  }
+  return {compared > 0 && apart == 0,
+          fmt::format("{}{}{} = {} in {} of {} rows", label(where), where.empty() ? "" : ": ", column, to,
+                      compared - apart, compared)};
+}
+
+Judgement judge_ordered(const std::vector<Row>& rows, const nlohmann::json& claim) {
+  const std::string column = claim.at("column"), key = claim.at("along");
+  const double factor = claim.at("factor");
+  std::string shown;
+  bool falls = true;
+  double before = INFINITY;
+  for (const auto& name : claim.at("list")) {
+    auto where = claim.at("where");
+    where[key] = name;
+    const double x = look_up(rows, where, column);
+    falls = falls && x * factor <= before;
+    before = x;
+    shown += fmt::format("{}{} {:.4g}", shown.empty() ? "" : " > ", std::string(name), x);
+  }
+  return {falls, fmt::format("{}: {} falls, {}", label(claim.at("where")), column, shown)};
+}
+
+Judgement judge_agree(const std::vector<Row>& rows, const nlohmann::json& claim) {
+  const std::string sampled = claim.at("sampled"), se = claim.at("se"), exact = claim.at("exact");
+  const auto chosen = claim.value("where", nlohmann::json::object());
+  const auto name = claim.value("name", std::vector<std::string>{"world", "rung"});
+  const double z = claim.at("z");
+  double worst = -1;
+  int compared = 0, apart = 0;
+  std::string where;
+  for (const Row& row : rows) {
+    if (row.at(sampled).empty() || row.at(exact).empty() || !matches(row, chosen)) continue;
+    ++compared;
+    const double off = std::abs(std::stod(row.at(sampled)) - std::stod(row.at(exact)));
+    const double error = row.at(se).empty() ? std::nan("") : std::stod(row.at(se));
+    apart += !(off <= z * error);
+    const double away = off == 0 ? 0 : off / error;
+    if (away <= worst) continue;
+    worst = away;
+    where.clear();
+    for (const auto& column : name) where += (where.empty() ? "" : ", ") + row.at(column);
+  }
+  return {
+      compared > 0 && apart == 0,
+      fmt::format("{} of {} rows agrees with the exact value; worst {:.2f} standard errors ({}), allowed {}",
+                  sampled, compared, worst, where, z)};
+}
+
 }  // namespace
 
 void draw_with(const std::string& script, const std::vector<std::string>& arguments) {
@@ -86,100 +142,40 @@ void draw(const std::string& id, const std::filesystem::path& out) {
   draw_with(id + "/plot.py", {out.string()});
 }
 
-bool check_claims(const std::string& id, const std::filesystem::path& csv, std::FILE* report) {
-  std::ifstream in(folder(id) / "expected.json");
-  const auto expected = nlohmann::json::parse(in);
-  const auto rows = read_csv(csv);
-  bool all = true;
-  const auto judge = [&](bool holds, const std::string& what) {
-    if (report) fmt::print(report, "{}  {}\n", holds ? "holds" : "FAILS", what);
-    all = all && holds;
-  };
-  for (const auto& claim : expected.value("equal", nlohmann::json::array())) {
-    const double got = look_up(rows, claim.at("where"), claim.at("column")), want = claim.at("value");
-    const double tolerance = claim.value("tolerance", 0.0);
-    double absolute = claim.value("absolute", 0.0);
-    if (claim.contains("z"))
-      absolute += claim.at("z").get<double>() * look_up(rows, claim.at("where"), claim.at("se"));
-    judge(std::abs(got - want) <= tolerance * std::abs(want) + absolute,
-          fmt::format("{}: {} = {:.12g}, expected {:.12g}", label(claim.at("where")),
-                      std::string(claim.at("column")), got, want));
-  }
-  for (const auto& claim : expected.value("between", nlohmann::json::array())) {
-    const double x = look_up(rows, claim.at("where"), claim.at("column"));
-    const double low = claim.at("low"), high = claim.at("high");
-    judge(low <= x && x <= high,
-          fmt::format("{}: {} = {:.6g}, expected from {} to {}", label(claim.at("where")),
-                      std::string(claim.at("column")), x, low, high));
-  }
-  for (const auto& claim : expected.value("match", nlohmann::json::array())) {
-    const std::string column = claim.at("column"), to = claim.at("to");
-    const auto where = claim.value("where", nlohmann::json::object());
-    const double tolerance = claim.at("tolerance");
-    int compared = 0, apart = 0;
-    for (const Row& row : rows) {
-      if (row.at(column).empty() || row.at(to).empty() || !matches(row, where)) continue;
-      const double x = std::stod(row.at(column)), y = std::stod(row.at(to));
-      ++compared;
-      apart += !(std::abs(x - y) <= tolerance * std::abs(y));
-    }
-    judge(compared > 0 && apart == 0,
-          fmt::format("{} = {} in {} of {} rows", column, to, compared - apart, compared));
-  }
-  for (const auto& claim : expected.value("ordered", nlohmann::json::array())) {
-    // The column falls along the list by at least `factor` from one to the next.
-    const std::string column = claim.at("column"), key = claim.at("along");
-    const double factor = claim.at("factor");
-    std::string shown;
-    bool falls = true;
-    double before = INFINITY;
-    for (const auto& name : claim.at("list")) {
-      auto where = claim.at("where");
-      where[key] = name;
-      const double x = look_up(rows, where, column);
-      falls = falls && x * factor <= before;
-      before = x;
-      shown += fmt::format("{}{} {:.4g}", shown.empty() ? "" : " > ", std::string(name), x);
-    }
-    judge(falls, fmt::format("{}: {} falls, {}", label(claim.at("where")), column, shown));
-  }
-  for (const auto& claim : expected.value("agree", nlohmann::json::array())) {
-    // Every row with both: |sampled - exact| within z standard errors.
-    const std::string sampled = claim.at("sampled"), se = claim.at("se"), exact = claim.at("exact");
-    const auto chosen = claim.value("where", nlohmann::json::object());
-    const auto name = claim.value("name", std::vector<std::string>{"world", "rung"});
-    const double z = claim.at("z");
-    double worst = -1;
-    int compared = 0, apart = 0;
-    std::string where;
-    for (const Row& row : rows) {
-      if (row.at(sampled).empty() || row.at(exact).empty() || !matches(row, chosen)) continue;
-      ++compared;
-      const double off = std::abs(std::stod(row.at(sampled)) - std::stod(row.at(exact)));
-      const double error = row.at(se).empty() ? std::nan("") : std::stod(row.at(se));
-      apart += !(off <= z * error);
-      const double away = off == 0 ? 0 : off / error;
-      if (away <= worst) continue;
-      worst = away;
-      where.clear();
-      for (const auto& column : name) where += (where.empty() ? "" : ", ") + row.at(column);
-    }
-    judge(compared > 0 && apart == 0,
-          fmt::format(
-              "{} of {} rows agrees with the exact value; worst {:.2f} standard errors ({}), allowed {}",
-              sampled, compared, worst, where, z));
-  }
-  return all;
+std::vector<Judgement> check_claims(const std::string& id, const std::filesystem::path& csv) {
+  const auto expected = nlohmann::json::parse(contents_of(folder(id) / "expected.json"));
+  const std::vector<Row> rows = parse_csv(contents_of(csv));
+  std::vector<Judgement> out;
+  for (const auto& [kind, judge] : {std::pair("equal", &judge_equal),
+                                    {"between", &judge_between},
+                                    {"match", &judge_match},
+                                    {"ordered", &judge_ordered},
+                                    {"agree", &judge_agree}})
+    for (const auto& claim : expected.value(kind, nlohmann::json::array())) out.push_back(judge(rows, claim));
+  return out;
 }
 
-int publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check) {
+Reproduction publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check,
+                     std::string text) {
   directory.write(id + ".csv", csv.text());
   draw(id, directory.path());
   for (const char* extension : {".svg", ".png"}) directory.adopt(id + extension);
-  const int status = check && !check_claims(id, directory.path() / (id + ".csv")) ? 1 : 0;
-  directory.finish(status);
-  fmt::print("wrote {}\n", (directory.path() / (id + ".svg")).string());
-  return status;
+  Reproduction out{0, std::move(text)};
+  if (check)
+    for (const auto& [holds, claim] : check_claims(id, directory.path() / (id + ".csv"))) {
+      out.text += fmt::format("{}  {}\n", holds ? "holds" : "FAILS", claim);
+      if (!holds) out.status = 1;
+    }
+  directory.finish(out.status);
+  out.text += fmt::format("wrote {}\n", (directory.path() / (id + ".svg")).string());
+  return out;
+}
+
+Estimate mean_of(std::span<const double> x) {
+  const auto n = static_cast<double>(x.size());
+  double mean = 0, squares = 0;
+  for (const double each : x) mean += each / n, squares += each * each / n;
+  return {mean, std::sqrt((squares - mean * mean) / (n - 1))};
 }
 
 }  // namespace lowvar

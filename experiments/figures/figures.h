@@ -2,11 +2,12 @@
 // expected.json (judges).
 #pragma once
 
-#include <cstdio>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "algorithms/measure/moments.h"
 #include "experiments/output.h"
 
 namespace lowvar {
@@ -18,25 +19,31 @@ inline long choose(Effort effort, long smoke, long quick, long full) {
   return effort == Effort::smoke ? smoke : effort == Effort::quick ? quick : full;
 }
 
+/// What came of a figure: the exit status, 1 where a claim was judged and fails, and what there is to print.
+struct Reproduction {
+  int status;
+  std::string text;
+};
+
 struct Figure {
   std::string id;
   std::string description;
-  /// Writes the data and the figure to a directory; the exit status, 1 where `check` finds a claim that
-  /// fails.
-  int (*run)(Effort effort, bool check, const std::filesystem::path& out);
+  /// Writes the data and the figure to a directory, and judges its claims where `check`.
+  Reproduction (*run)(Effort effort, bool check, const std::filesystem::path& out);
 };
 
-int run_ladder(Effort effort, bool check, const std::filesystem::path& out);
-int run_baseline_parabola(Effort effort, bool check, const std::filesystem::path& out);
-int run_gae_frontier(Effort effort, bool check, const std::filesystem::path& out);
-int run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::path& out);
-int run_ppo_clip(Effort effort, bool check, const std::filesystem::path& out);
-int run_score_pathwise_measure(Effort effort, bool check, const std::filesystem::path& out);
-int run_action_dimension(Effort effort, bool check, const std::filesystem::path& out);
-int run_rloo(Effort effort, bool check, const std::filesystem::path& out);
-int run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out);
-int run_missing_baseline(Effort effort, bool check, const std::filesystem::path& out);
-int run_variance_along_ppo(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_ladder(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_baseline_parabola(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_gae_frontier(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_ppo_clip(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_score_pathwise_measure(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_action_dimension(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_rloo(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_missing_baseline(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_variance_along_ppo(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_cosine_against_batch(Effort effort, bool check, const std::filesystem::path& out);
 
 inline const std::vector<Figure>& figures() {
   static const std::vector<Figure> all = {
@@ -61,6 +68,9 @@ inline const std::vector<Figure>& figures() {
        run_missing_baseline},
       {"variance-along-ppo", "the variance of every rung along a run of PPO, beside its return",
        run_variance_along_ppo},
+      {"cosine-against-batch",
+       "the cosine of PPO's own gradient to the true one against the size of the batch",
+       run_cosine_against_batch},
   };
   return all;
 }
@@ -70,20 +80,30 @@ void draw_with(const std::string& script, const std::vector<std::string>& argume
 /// Runs figures/ID/plot.py on the directory of results.
 void draw(const std::string& id, const std::filesystem::path& out);
 
-/// Judges a CSV of results by the claims of figures/ID/expected.json and writes a line for each to `report`.
-/// True if all hold. Its lists of claims, all optional:
+/// A claim, in words, and whether it holds.
+struct Judgement {
+  bool holds;
+  std::string claim;
+};
+
+/// Judges a CSV of results by the claims of figures/ID/expected.json. Its lists of claims, all optional:
 ///   equal    {where, column, value, tolerance = 0, absolute = 0, z = 0, se}:
 ///            |x - value| <= tolerance |value| + absolute + z times the standard error in the column se
 ///   between  {where, column, low, high}: low <= x <= high
 ///   ordered  {where, along, list, column, factor}: x falls along the list, each time by the factor or more
-///   match    {column, to, tolerance, where = {}}: two columns, on every row that has both
+///   match    {column, to, tolerance, absolute = 0, z = 0, se, where = {}}: as `equal`, of two columns, on
+///            every row that has both
 ///   agree    {sampled, se, exact, z, where = {}, name = [world, rung]}: |sampled - exact| <= z se on every
 ///            row that has both; `name` are the columns that name the worst
 /// `where` chooses rows: each of its keys is a column and each value the text to be found there. The first
 /// three speak of one row each time.
-bool check_claims(const std::string& id, const std::filesystem::path& csv, std::FILE* report = stdout);
+std::vector<Judgement> check_claims(const std::string& id, const std::filesystem::path& csv);
 
-/// Writes ID.csv, draws it, judges it if `check`, and closes the directory. The exit status.
-int publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check);
+/// Writes ID.csv, draws it, judges it if `check`, and closes the directory. The judgements come after `text`.
+Reproduction publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check,
+                     std::string text);
+
+/// The mean of equally good numbers, and its standard error.
+Estimate mean_of(std::span<const double> x);
 
 }  // namespace lowvar

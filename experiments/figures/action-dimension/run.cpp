@@ -21,10 +21,6 @@ enum { none, state, mean, optimal, pathwise, estimators };
 constexpr const char* names[estimators] = {"none", "state", "factorised mean", "factorised optimal",
                                            "pathwise"};
 
-struct Estimate {
-  double value = 0, se = 0;
-};
-
 /// tr Cov of each estimator, at theta = 0, from `batches` batches of n samples.
 std::vector<Estimate> sample(const QuadraticBandit& bandit, int n) {
   const auto m = bandit.a_star.size();
@@ -33,7 +29,7 @@ std::vector<Estimate> sample(const QuadraticBandit& bandit, int n) {
   for (std::size_t i = 0; i < m; ++i) c.push_back(bandit.C(i, i));
   const double J = expected_reward(bandit, std::vector<double>(m), sigma);
 
-  std::vector<Estimate> total(estimators);
+  std::vector<std::vector<double>> total(estimators);  // [estimator][batch]
   for (int b = 0; b < batches; ++b) {
     std::vector<double> sum(estimators * m), squares(estimators);
     Rng rng(seed, fmt::format("action-dimension {}", m), static_cast<std::uint32_t>(b));
@@ -57,17 +53,17 @@ std::vector<Estimate> sample(const QuadraticBandit& bandit, int n) {
     for (std::size_t j = 0; j < estimators; ++j) {
       double centred = squares[j];
       for (std::size_t i = 0; i < m; ++i) centred -= sum[j * m + i] * sum[j * m + i] / n;
-      total[j].value += centred / (n - 1) / batches;
-      total[j].se += std::pow(centred / (n - 1), 2) / batches;
+      total[j].push_back(centred / (n - 1));
     }
   }
-  for (Estimate& x : total) x.se = std::sqrt((x.se - x.value * x.value) / (batches - 1));
-  return total;
+  std::vector<Estimate> out;
+  for (const auto& each : total) out.push_back(mean_of(each));
+  return out;
 }
 
 }  // namespace
 
-int run_action_dimension(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_action_dimension(Effort effort, bool check, const std::filesystem::path& out) {
   const auto normals = static_cast<int>(choose(effort, 20'000, 500'000, 5'000'000));  // a batch, at most
   const auto most = static_cast<int>(choose(effort, 500, 10'000, 100'000));  // samples a batch, at most
   OutputDirectory directory(out, {{"figure", "action-dimension"},
@@ -79,6 +75,7 @@ int run_action_dimension(Effort effort, bool check, const std::filesystem::path&
   std::set<int> dimensions(std::begin(table), std::end(table));
   for (int i = 0; i <= 40; ++i) dimensions.insert(static_cast<int>(std::round(std::pow(2000, i / 40.0))));
 
+  std::string text;
   Csv csv({"m", "estimator", "variance_exact", "gradient_norm_sq", "nsr", "variance", "variance_se", "n"});
   for (const int m : dimensions) {
     const QuadraticBandit bandit = silver_bandit(m);
@@ -94,20 +91,26 @@ int run_action_dimension(Effort effort, bool check, const std::filesystem::path&
     const bool draws = std::find(std::begin(sampled), std::end(sampled), m) != std::end(sampled);
     const int n = std::min(most, normals / m);
     const auto got = draws ? sample(bandit, n) : std::vector<Estimate>{};
-    for (std::size_t j = 0; j < estimators; ++j)
-      csv.add({std::to_string(m), names[j], number(exact[j]), number(norm_sq), number(exact[j] / norm_sq),
-               draws ? number(got[j].value) : "", draws ? number(got[j].se) : "",
-               draws ? std::to_string(n * batches) : ""});
+    for (std::size_t j = 0; j < estimators; ++j) {
+      Csv::Row row = {{"m", m},
+                      {"estimator", names[j]},
+                      {"variance_exact", exact[j]},
+                      {"gradient_norm_sq", norm_sq},
+                      {"nsr", exact[j] / norm_sq}};
+      if (draws)
+        row.insert(row.end(), {{"variance", got[j].value}, {"variance_se", got[j].se}, {"n", n * batches}});
+      csv.add_some(row);
+    }
     if (draws)
-      fmt::print(
+      text += fmt::format(
           "m = {:<5} state {:.5g} +- {:.2g}, exact {:.5g};  factorised {:.5g} +- {:.2g}, exact {:.5g}\n", m,
           got[state].value, got[state].se, exact[state], got[optimal].value, got[optimal].se, exact[optimal]);
-    csv.add(
-        {std::to_string(m), "state over factorised", number(exact[state] / exact[mean]), "", "", "", "", ""});
-    csv.add(
-        {std::to_string(m), "mean over optimal", number(exact[mean] / exact[optimal]), "", "", "", "", ""});
+    csv.add_some(
+        {{"m", m}, {"estimator", "state over factorised"}, {"variance_exact", exact[state] / exact[mean]}});
+    csv.add_some(
+        {{"m", m}, {"estimator", "mean over optimal"}, {"variance_exact", exact[mean] / exact[optimal]}});
   }
-  return publish("action-dimension", directory, csv, check);
+  return publish("action-dimension", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar

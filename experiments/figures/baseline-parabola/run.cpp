@@ -10,7 +10,7 @@
 #include "algorithms/data/returns.h"
 #include "algorithms/exact/tabular.h"
 #include "experiments/figures/figures.h"
-#include "experiments/worlds.h"
+#include "experiments/study.h"
 
 namespace lowvar {
 namespace {
@@ -32,6 +32,12 @@ struct Panel {
   long trajectories;
 };
 
+struct Baseline {
+  std::string name;
+  double b;   // NaN where there is one for each parameter
+  bool told;  // printed, and not only drawn
+};
+
 /// (R - b) sum_t z_t.
 Estimator reinforce_minus(double b) {
   return {.name = fmt::format("b = {:.6g}", b),
@@ -45,7 +51,7 @@ Estimator reinforce_minus(double b) {
 }
 
 /// E|S|^2: scores of different steps are uncorrelated, and E|z_t|^2 = 1 - sum_a pi(a|s_t)^2.
-double score_norm_sq(const Mdp& mdp, const Array<double>& pi) {
+double mean_score_norm_sq(const Mdp& mdp, const Array<double>& pi) {
   const Array<double> d = state_distribution(mdp, pi);
   double total = 0;
   for (int t = 0; t < mdp.T; ++t)
@@ -57,9 +63,95 @@ double score_norm_sq(const Mdp& mdp, const Array<double>& pi) {
   return total;
 }
 
+/// What is exactly known of constant baselines in one world.
+struct Exact {
+  const Mdp& mdp;
+  Array<double> pi;
+  Constants constants;
+  std::vector<double> gradient;
+  double score_norm_sq, least;  // E|S|^2, Var(b*)
+
+  explicit Exact(const Panel& panel)
+      : mdp(*panel.world.mdp),
+        pi(table_of(panel.world, panel.choice.policy, panel.choice.theta)),
+        constants(make_constants(panel.world, panel.choice, 0, seed)),
+        gradient(policy_gradient(mdp, pi)),
+        score_norm_sq(mean_score_norm_sq(mdp, pi)),
+        least(trace(moments(constants.b_star))) {}
+
+  ExactMoments moments(double b) const {
+    return reinforce_moments(mdp, pi, std::vector<double>(gradient.size(), b));
+  }
+  double parabola(double b) const {
+    return least + (b - constants.b_star) * (b - constants.b_star) * score_norm_sq;
+  }
+  /// The i-th of so many baselines over the width of the figure.
+  double baseline(int i, int of) const { return constants.b_star * (1 + 4.0 / 3 * (2.0 * i / (of - 1) - 1)); }
+};
+
+std::vector<Baseline> baselines_of(const Exact& exact) {
+  std::vector<Baseline> out = {
+      {"b = 0", 0, true}, {"b = E R", exact.constants.J, true}, {"b = b*", exact.constants.b_star, true}};
+  for (int i = 0; i < points; ++i)
+    out.push_back({fmt::format("point {}", i + 1), exact.baseline(i, points), false});
+  out.push_back({"one for each parameter", NAN, true});
+  return out;
+}
+
+void add_curve(Csv& csv, const Panel& panel, const Exact& exact) {
+  for (int i = 0; i < curve; ++i) {
+    const double b = exact.baseline(i, curve);
+    csv.add_some({{"world", panel.world.id},
+                  {"rung", "curve"},
+                  {"b", b},
+                  {"trace_cov_exact", trace(exact.moments(b))},
+                  {"parabola", exact.parabola(b)}});
+  }
+}
+
+/// The sampled points; a line for each that is told.
+std::string add_points(Csv& csv, const Panel& panel, const Exact& exact) {
+  const auto& [world, choice, n] = panel;
+  const std::vector<Baseline> baselines = baselines_of(exact);
+  Lineup lineup;
+  for (const Baseline& each : baselines) {
+    const bool constant = !std::isnan(each.b);
+    ExactMoments moments =
+        constant ? exact.moments(each.b) : reinforce_moments(exact.mdp, exact.pi, exact.constants.b_i);
+    lineup.add(constant ? reinforce_minus(each.b) : make_estimator("reinforce-per-parameter"), choice.theta,
+               {{exact.gradient, std::move(moments.mean), std::move(moments.variance)}, ""});
+  }
+  Progress progress(world.id);
+  const Measured measured =
+      measure(world, choice.policy, choice.theta, lineup.rungs, nullptr, exact.constants,
+              {.trajectories = n, .seed = seed, .progress = std::ref(progress)});
+  std::string text;
+  for (std::size_t i = 0; i < baselines.size(); ++i) {
+    const auto& [name, b, told] = baselines[i];
+    const auto of = lineup.quantities(measured, static_cast<int>(i), lineup.rungs[i].estimator.name);
+    const Quantity &variance = named(of, "trace_cov"), &bias = named(of, "bias_norm");
+    csv.add({{"world", world.id},
+             {"rung", name},
+             {"b", b},
+             {"trace_cov", variance.sampled.value},
+             {"trace_cov_se", variance.sampled.se},
+             {"trace_cov_exact", variance.exact},
+             {"parabola", exact.parabola(b)},
+             {"bias", bias.sampled.value},
+             {"bias_se", bias.sampled.se},
+             {"bias_exact", bias.exact},
+             {"score_norm_sq", exact.score_norm_sq},
+             {"n", n}});
+    if (told)
+      text += fmt::format("{:<11} {:<23} {:>10.6f} +- {:.6f}  exact {:.6f}\n", world.id, name,
+                          variance.sampled.value, variance.sampled.se, *variance.exact);
+  }
+  return text;
+}
+
 }  // namespace
 
-int run_baseline_parabola(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_baseline_parabola(Effort effort, bool check, const std::filesystem::path& out) {
   const World chain = make_world("chain", {}, {}), rooms = make_world("four-rooms", {}, {});
   const Panel panels[] = {
       {bandit(), {{Table{1, 4}}, {{{0.3, -0.2, 0.5, -1.0}}}}, choose(effort, 2000, 200'000, 2'000'000)},
@@ -70,58 +162,15 @@ int run_baseline_parabola(Effort effort, bool check, const std::filesystem::path
   for (const Panel& p : panels) config["trajectories"][p.world.id] = p.trajectories;
   OutputDirectory directory(out, config);
 
+  std::string text;
   Csv csv({"world", "rung", "b", "trace_cov", "trace_cov_se", "trace_cov_exact", "parabola", "bias",
            "bias_se", "bias_exact", "score_norm_sq", "n"});
-  for (const auto& [world, choice, n] : panels) {
-    const Mdp& mdp = *world.mdp;
-    const Array<double> pi = table_of(world, choice.policy, choice.theta);
-    const Constants constants = make_constants(world, choice, 0, seed);
-    const std::vector<double> gradient = policy_gradient(mdp, pi);
-    const auto at = [&](int i, int of) {
-      return constants.b_star * (1 + 4.0 / 3 * (2.0 * i / (of - 1) - 1));
-    };
-    const auto exact = [&](double b) {
-      return reinforce_moments(mdp, pi, std::vector<double>(gradient.size(), b));
-    };
-    const double E_S2 = score_norm_sq(mdp, pi), least = trace(exact(constants.b_star));
-    const auto parabola = [&](double b) {
-      return least + (b - constants.b_star) * (b - constants.b_star) * E_S2;
-    };
-
-    for (int i = 0; i < curve; ++i)
-      csv.add({world.id, "curve", number(at(i, curve)), "", "", number(trace(exact(at(i, curve)))),
-               number(parabola(at(i, curve))), "", "", "", "", ""});
-
-    std::vector<double> b = {0, constants.J, constants.b_star};
-    std::vector<std::string> names = {"b = 0", "b = E R", "b = b*"};
-    for (int i = 0; i < points; ++i)
-      b.push_back(at(i, points)), names.push_back(fmt::format("point {}", i + 1));
-    std::vector<Rung> rungs;
-    std::vector<Truth> truth;
-    const auto add = [&](Estimator estimator, ExactMoments moments) {
-      rungs.push_back({std::move(estimator), &choice.theta});
-      truth.push_back({gradient, std::move(moments.mean), std::move(moments.variance)});
-    };
-    for (const double each : b) add(reinforce_minus(each), exact(each));
-    names.emplace_back("one for each parameter");
-    add(make_estimator("reinforce-per-parameter"), reinforce_moments(mdp, pi, constants.b_i));
-
-    Progress progress(world.id);
-    const Measured measured = measure(world, choice.policy, choice.theta, rungs, nullptr, constants,
-                                      {.trajectories = n, .seed = seed, .progress = std::ref(progress)});
-    for (std::size_t i = 0; i < rungs.size(); ++i) {
-      const auto of = quantities(measured, rungs, truth, static_cast<int>(i), 0);
-      const Quantity &variance = of[0], &bias = of[1];
-      csv.add({world.id, names[i], i < b.size() ? number(b[i]) : "", number(variance.sampled.value),
-               number(variance.sampled.se), number(*variance.exact),
-               i < b.size() ? number(parabola(b[i])) : "", number(bias.sampled.value),
-               number(bias.sampled.se), number(*bias.exact), number(E_S2), std::to_string(n)});
-      if (i < 3 || i >= b.size())
-        fmt::print("{:<11} {:<23} {:>10.6f} +- {:.6f}  exact {:.6f}\n", world.id, names[i],
-                   variance.sampled.value, variance.sampled.se, *variance.exact);
-    }
+  for (const Panel& panel : panels) {
+    const Exact exact(panel);
+    add_curve(csv, panel, exact);
+    text += add_points(csv, panel, exact);
   }
-  return publish("baseline-parabola", directory, csv, check);
+  return publish("baseline-parabola", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar

@@ -126,13 +126,14 @@ Share share(double k, double n) {
 
 }  // namespace
 
-int run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::path& out) {
   const auto n = static_cast<int>(choose(effort, 1000, 20'000, 200'000));
   OutputDirectory directory(out, {{"figure", "ladder-not-a-theorem"},
                                   {"mdps", n},
                                   {"mdp", "garnet:3:2:3:K"},
                                   {"policy", "init:K"},
                                   {"mdps_of_each_horizon", n / 4}});
+  std::string text;
   Csv csv({"part", "T", "label", "above", "rung", "quantity", "value", "se", "low", "high", "n"});
 
   const auto tally = [&](const char* part, std::span<const Pair> pairs, int T, int mdps) {
@@ -140,8 +141,17 @@ int run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::p
     for (std::size_t j = 0; j < pairs.size(); ++j) {
       const auto& [above, rung, label] = pairs[j];
       const auto add = [&](const std::string& quantity, const Share& x, double of) {
-        csv.add({part, std::to_string(T), label, above, rung, quantity, number(x.value), number(x.se),
-                 number(x.low), number(x.high), number(of)});
+        csv.add({{"part", part},
+                 {"T", T},
+                 {"label", label},
+                 {"above", above},
+                 {"rung", rung},
+                 {"quantity", quantity},
+                 {"value", x.value},
+                 {"se", x.se},
+                 {"low", x.low},
+                 {"high", x.high},
+                 {"n", of}});
       };
       double more = 0, across = 0;
       std::vector<double> ratio;
@@ -153,8 +163,9 @@ int run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::p
         add(fmt::format("ratio_{}", q), {ratio[static_cast<std::size_t>(q * (mdps - 1))], NAN, NAN, NAN},
             mdps);
       if (pairs.size() == std::size(ladder))
-        fmt::print("{:<36} more variance on {:5.2f} % of {} MDPs{}\n", label, 100 * more / mdps, mdps,
-                   more > 0 ? fmt::format(", {:.0f} % of them across time only", 100 * across / more) : "");
+        text += fmt::format(
+            "{:<36} more variance on {:5.2f} % of {} MDPs{}\n", label, 100 * more / mdps, mdps,
+            more > 0 ? fmt::format(", {:.0f} % of them across time only", 100 * across / more) : "");
     }
   };
   tally("ladder", ladder, horizon, n);
@@ -169,11 +180,15 @@ int run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::p
                                : variance(apart.mdp, apart.pi, rung);
       for (const auto& [quantity, value] :
            {std::pair("variance", total), {"of_steps", steps}, {"across_time", total - steps}})
-        csv.add(
-            {"example", std::to_string(at.mdp.T), name, "", rung, quantity, number(value), "", "", "", ""});
+        csv.add_some({{"part", "example"},
+                      {"T", at.mdp.T},
+                      {"label", name},
+                      {"rung", rung},
+                      {"quantity", quantity},
+                      {"value", value}});
     }
   }
-  return publish("ladder-not-a-theorem", directory, csv, check);
+  return publish("ladder-not-a-theorem", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar

@@ -8,10 +8,9 @@
 #include <numeric>
 
 #include "algorithms/exact/tabular.h"
-#include "algorithms/train/policy_gradient.h"
+#include "algorithms/train/kl_step.h"
 #include "experiments/figures/figures.h"
-#include "experiments/output.h"
-#include "experiments/worlds.h"
+#include "experiments/study.h"
 
 namespace lowvar {
 namespace {
@@ -34,7 +33,8 @@ constexpr Line ladder[] = {
     {"ppo-clip:0.2", "PPO, clip 0.2, after an update"},
 };
 constexpr const char* after_update = " after update";
-constexpr int reference = 6;  // togo-value: unbiased with any critic
+constexpr const char* bottom = "reinforce";     // of the ratios of variances
+constexpr const char* unbiased = "togo-value";  // with any critic: what stands in for an unknown gradient
 
 struct Panel {
   const char* world;
@@ -69,17 +69,72 @@ Parameters updated(const World& world, const PolicyChoice& before, const Critic&
   const auto direction =
       policy_gradient_estimate(make_estimator("togo-value"), before.policy, before.theta, batch, constants);
   const std::vector<double> weight(static_cast<std::size_t>(batch.rows()), 1.0);
-  return step_to_kl(before.policy, before.theta, direction, {{}, &batch.observation}, weight, update_kl);
+  return step_to_kl(before.policy, before.theta, direction, batch.inputs(), weight, update_kl);
 }
 
-std::string field(const std::optional<double>& x) { return x ? number(*x) : ""; }
+/// The ladder in a world, before any sampling: `after` are the parameters of its last rung.
+Lineup lineup_of(const World& world, const PolicyChoice& before, const Parameters& after,
+                 const std::optional<Array<double>>& V) {
+  Lineup lineup;
+  for (const Line& line : ladder) {
+    const Estimator estimator = make_estimator(line.name);
+    const Parameters& theta = &line == std::end(ladder) - 1 ? after : before.theta;
+    lineup.add(estimator, theta, ask_oracle(world, before.policy, theta, before.theta, estimator, V));
+  }
+  return lineup;
+}
+
+/// The distance of a rung's mean from the gradient, or, where that is unknown, from the mean of `unbiased`.
+Quantity bias_of(const std::vector<Quantity>& of, const std::string& rung, bool gradient_known) {
+  if (gradient_known) return named(of, "bias_norm");
+  if (rung == unbiased) return {"", {NAN, NAN}, {}};
+  return named(of, fmt::format("difference:{}", unbiased));
+}
+
+/// The rows of a world; a line for each.
+std::string add_rungs(Csv& csv, const World& world, const Lineup& lineup, const Measured& measured,
+                      const Parameters& after) {
+  std::string text;
+  for (const Line& line : ladder) {
+    const int i = lineup.at(line.name);
+    const auto k = static_cast<std::size_t>(i);
+    const bool known = !lineup.truth[k].gradient.empty();
+    const auto of = lineup.quantities(measured, i, unbiased);
+    const Quantity trace = named(of, "trace_cov"), bias = bias_of(of, line.name, known),
+                   ratio = named(lineup.quantities(measured, i, bottom), fmt::format("ratio:{}", bottom));
+    const std::string rung = line.name + std::string(lineup.rungs[k].theta == &after ? after_update : "");
+    const std::string note = i == lineup.at(bottom) ? fmt::format("γ = {}, horizon {}", world.gamma, world.T)
+                             : trace.exact          ? ""
+                                                    : lineup.reason[k];
+    csv.add({{"world", world.id},
+             {"rung", rung},
+             {"label", line.label},
+             {"trace_cov", trace.sampled.value},
+             {"trace_cov_se", trace.sampled.se},
+             {"trace_cov_exact", trace.exact},
+             {"bias", bias.sampled.value},
+             {"bias_se", bias.sampled.se},
+             {"bias_exact", bias.exact},
+             {"bias_of", known ? "gradient" : unbiased},
+             {"cost_steps", named(of, "env_steps").sampled.value},
+             {"cost_policy_rows", named(of, "policy_rows").sampled.value},
+             {"cost_value_rows", named(of, "value_rows").sampled.value},
+             {"ratio", ratio.sampled.value},
+             {"ratio_se", ratio.sampled.se},
+             {"n", measured.trajectories},
+             {"note", note}});
+    text += fmt::format("{:<14} {:<34} {:>12.5g} {:>10.2g} {:>12} {:>9.3g} {:>11.3g}\n", world.id, rung,
+                        trace.sampled.value, trace.sampled.se,
+                        trace.exact ? fmt::format("{:.5g}", *trace.exact) : "-", ratio.sampled.value,
+                        bias.sampled.value);
+  }
+  return text;
+}
 
 }  // namespace
 
-int run_ladder(Effort effort, bool check, const std::filesystem::path& out) {
-  const auto trajectories = [&](const Panel& p) {
-    return effort == Effort::smoke ? p.smoke : effort == Effort::quick ? p.quick : p.full;
-  };
+Reproduction run_ladder(Effort effort, bool check, const std::filesystem::path& out) {
+  const auto trajectories = [&](const Panel& p) { return choose(effort, p.smoke, p.quick, p.full); };
   nlohmann::ordered_json config{{"figure", "ladder"}, {"seed", seed}, {"update_kl", update_kl}};
   for (const Panel& p : panels) config["trajectories"][p.world] = trajectories(p);
   for (const Line& line : ladder) config["rungs"].push_back(line.name);
@@ -88,8 +143,8 @@ int run_ladder(Effort effort, bool check, const std::filesystem::path& out) {
   Csv csv({"world", "rung", "label", "trace_cov", "trace_cov_se", "trace_cov_exact", "bias", "bias_se",
            "bias_exact", "bias_of", "cost_steps", "cost_policy_rows", "cost_value_rows", "ratio", "ratio_se",
            "n", "note"});
-  fmt::print("{:<14} {:<34} {:>12} {:>10} {:>12} {:>9} {:>11}\n", "world", "rung", "variance", "+-", "exact",
-             "ratio", "bias");
+  std::string text = fmt::format("{:<14} {:<34} {:>12} {:>10} {:>12} {:>9} {:>11}\n", "world", "rung",
+                                 "variance", "+-", "exact", "ratio", "bias");
   for (const Panel& panel : panels) {
     const World world = make_world(panel.world, {}, {});
     const PolicyChoice before = make_policy(world, "reference");
@@ -98,62 +153,18 @@ int run_ladder(Effort effort, bool check, const std::filesystem::path& out) {
     const FittedCritic critic = make_critic(world, before, world.mdp ? "exact" : "learned", pilot, seed);
     const Constants constants = make_constants(world, before, pilot, seed);
     const Parameters after = updated(world, before, critic.critic, constants, pilot);
-
-    std::vector<Rung> rungs;
-    std::vector<Truth> truth;
-    std::vector<std::string> reason;
-    for (const Line& line : ladder) {
-      const bool updated_rung = &line == std::end(ladder) - 1;
-      rungs.push_back({make_estimator(line.name), updated_rung ? &after : &before.theta});
-      auto answer = ask_oracle(world, before.policy, *rungs.back().theta, before.theta,
-                               rungs.back().estimator, critic.table);
-      truth.push_back(std::move(answer.truth));
-      reason.push_back(std::move(answer.reason));
-    }
+    const Lineup lineup = lineup_of(world, before, after, critic.table);
     Progress progress(panel.world);
-    const Measured measured = measure(
-        world, before.policy, before.theta, rungs, critic.critic, constants,
-        {.trajectories = N, .seed = seed, .relative_to = reference, .progress = [&](long done, long total) {
-           progress(done, total);
-         }});
+    const Measured measured =
+        measure(world, before.policy, before.theta, lineup.rungs, critic.critic, constants,
+                {.trajectories = N,
+                 .seed = seed,
+                 .relative_to = lineup.at(unbiased),
+                 .progress = std::ref(progress)});
 
-    for (std::size_t i = 0; i < rungs.size(); ++i) {
-      const auto of_reference = quantities(measured, rungs, truth, static_cast<int>(i), reference);
-      const auto of_reinforce = quantities(measured, rungs, truth, static_cast<int>(i), 0);
-      const auto find = [](const std::vector<Quantity>& list, std::string_view name) {
-        for (const auto& q : list)
-          if (q.name == name) return q;
-        return Quantity{"", {NAN, NAN}, {}};
-      };
-      const bool paired = truth[i].gradient.empty(), itself = paired && static_cast<int>(i) == reference;
-      const Quantity trace = find(of_reference, "trace_cov"), ratio = find(of_reinforce, "ratio:reinforce"),
-                     bias = itself   ? Quantity{"", {NAN, NAN}, {}}
-                            : paired ? find(of_reference, "difference:togo-value")
-                                     : find(of_reference, "bias_norm");
-      const auto cost = [&](const char* name) { return number(find(of_reference, name).sampled.value); };
-      const std::string rung = ladder[i].name + std::string(rungs[i].theta == &after ? after_update : "");
-      const std::string note = i == 0        ? fmt::format("γ = {}, horizon {}", world.gamma, world.T)
-                               : trace.exact ? ""
-                                             : reason[i];
-      csv.add({panel.world, rung, ladder[i].label, number(trace.sampled.value), number(trace.sampled.se),
-               field(trace.exact), number(bias.sampled.value), number(bias.sampled.se), field(bias.exact),
-               paired ? "togo-value" : "gradient", cost("env_steps"), cost("policy_rows"), cost("value_rows"),
-               number(ratio.sampled.value), number(ratio.sampled.se), std::to_string(measured.trajectories),
-               note});
-      fmt::print("{:<14} {:<34} {:>12.5g} {:>10.2g} {:>12} {:>9.3g} {:>11.3g}\n", panel.world, rung,
-                 trace.sampled.value, trace.sampled.se,
-                 trace.exact ? fmt::format("{:.5g}", *trace.exact) : "-", ratio.sampled.value,
-                 bias.sampled.value);
-    }
+    text += add_rungs(csv, world, lineup, measured, after);
   }
-  directory.write("ladder.csv", csv.text());
-  draw("ladder", out);
-  directory.adopt("ladder.svg");
-  directory.adopt("ladder.png");
-  const int status = check && !check_claims("ladder", out / "ladder.csv") ? 1 : 0;
-  directory.finish(status);
-  fmt::print("wrote {}\n", (out / "ladder.svg").string());
-  return status;
+  return publish("ladder", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar

@@ -23,10 +23,10 @@ LinearGaussianPolicy policy_at(double sigma2) { return {{{gain[0], gain[1]}}, {s
 
 /// Variance of the gradient in K and its standard error, from `batches` batches of n trajectories, in the
 /// order of `estimators`.
-std::vector<std::pair<double, double>> sample(const Lqg& world, double sigma2, double b, int n) {
+std::vector<Estimate> sample(const Lqg& world, double sigma2, double b, int n) {
   const QuadraticValues V = state_values(world, policy_at(sigma2));
   const auto T = static_cast<std::size_t>(world.T);
-  std::vector<std::pair<double, double>> total(4);
+  std::vector<std::vector<double>> total(4);  // [estimator][batch]
   for (int batch = 0; batch < batches; ++batch) {
     double sum[4][2] = {}, squares[4] = {};
     Rng rng(seed, fmt::format("missing-baseline {}", sigma2), static_cast<std::uint32_t>(batch));
@@ -51,44 +51,50 @@ std::vector<std::pair<double, double>> sample(const Lqg& world, double sigma2, d
       for (std::size_t j = 0; j < 4; ++j)
         for (std::size_t k = 0; k < 2; ++k) sum[j][k] += g[j][k], squares[j] += g[j][k] * g[j][k];
     }
-    for (std::size_t j = 0; j < 4; ++j) {
-      const double x = (squares[j] - (sum[j][0] * sum[j][0] + sum[j][1] * sum[j][1]) / n) / (n - 1);
-      total[j].first += x / batches, total[j].second += x * x / batches;
-    }
+    for (std::size_t j = 0; j < 4; ++j)
+      total[j].push_back((squares[j] - (sum[j][0] * sum[j][0] + sum[j][1] * sum[j][1]) / n) / (n - 1));
   }
-  for (auto& [x, se] : total) se = std::sqrt((se - x * x) / (batches - 1));
-  return total;
+  std::vector<Estimate> out;
+  for (const auto& each : total) out.push_back(mean_of(each));
+  return out;
 }
 
 }  // namespace
 
-int run_missing_baseline(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_missing_baseline(Effort effort, bool check, const std::filesystem::path& out) {
   const auto n = static_cast<int>(choose(effort, 100, 2000, 20'000));  // trajectories a batch
   OutputDirectory directory(out,
                             {{"figure", "missing-baseline"}, {"seed", seed}, {"batches", batches}, {"n", n}});
   const Lqg world = double_integrator(1, 10);
+  std::string text;
   Csv csv({"part", "sigma2", "estimator", "var_K", "var_K_se", "var_K_exact", "var_l_exact", "nsr_l"});
-  const auto add = [&](const char* part, const std::string& text, bool draws) {
-    const double sigma2 = std::stod(text);
+  const auto add = [&](const char* part, const std::string& variance, bool draws) {
+    const double sigma2 = std::stod(variance);
     const LinearGaussianPolicy policy = policy_at(sigma2);
     const QuadraticValues V = state_values(world, policy);
     const double b = baseline_constants(world, policy, LqgParameters::K).b_star,
                  grad_l = policy_gradient(world, policy)[2];
-    const auto sampled = draws ? sample(world, sigma2, b, n) : std::vector<std::pair<double, double>>(4);
+    const auto sampled = draws ? sample(world, sigma2, b, n) : std::vector<Estimate>(4, {NAN, NAN});
     for (std::size_t j = 0; j < 4; ++j) {
       const double K = trace(exact_moments(estimators[j], world, policy, V, LqgParameters::K)),
                    l = trace(exact_moments(estimators[j], world, policy, V, LqgParameters::log_std));
       const auto [x, se] = sampled[j];
-      csv.add({part, text, estimators[j], draws ? number(x) : "", draws ? number(se) : "", number(K),
-               number(l), number(l / (grad_l * grad_l))});
+      csv.add({{"part", part},
+               {"sigma2", variance},
+               {"estimator", estimators[j]},
+               {"var_K", x},
+               {"var_K_se", se},
+               {"var_K_exact", K},
+               {"var_l_exact", l},
+               {"nsr_l", l / (grad_l * grad_l)}});
       if (draws)
-        fmt::print("sigma^2 = {:<7} {:<18} Var K {:.5g} +- {:.2g}, exact {:.5g};  NSR l {:.5g}\n", text,
-                   estimators[j], x, se, K, l / (grad_l * grad_l));
+        text += fmt::format("sigma^2 = {:<7} {:<18} Var K {:.5g} +- {:.2g}, exact {:.5g};  NSR l {:.5g}\n",
+                            variance, estimators[j], x, se, K, l / (grad_l * grad_l));
     }
   };
   for (const char* sigma2 : table) add("table", sigma2, true);
   for (int i = -16; i <= 4; ++i) add("curve", fmt::format("{:.6g}", std::pow(10, i / 4.0)), false);
-  return publish("missing-baseline", directory, csv, check);
+  return publish("missing-baseline", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar

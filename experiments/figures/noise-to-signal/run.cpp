@@ -54,20 +54,29 @@ Point at(double sigma2, double sigma0_2) {
 
 }  // namespace
 
-int run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out) {
   const auto cells = static_cast<int>(choose(effort, 4, 8, 32));  // a decade
   OutputDirectory directory(out, {{"figure", "noise-to-signal"}, {"cells", cells}});
+  std::string text;
   Csv csv({"part", "name", "sigma2", "sigma0_2", "var_K", "var_l", "norm_K", "norm_l", "nsr", "along", "rho",
            "T", "growth"});
   const auto add = [&](const char* part, const std::string& name, double sigma2, double sigma0_2,
                        double along) {
     const Point x = at(sigma2, sigma0_2);
-    csv.add({part, name, number(sigma2), number(sigma0_2), number(x.var_K), number(x.var_l),
-             number(std::sqrt(x.K2)), number(std::sqrt(x.l2)), number(x.nsr()), number(along), "", "", ""});
+    csv.add_some({{"part", part},
+                  {"name", name},
+                  {"sigma2", sigma2},
+                  {"sigma0_2", sigma0_2},
+                  {"var_K", x.var_K},
+                  {"var_l", x.var_l},
+                  {"norm_K", std::sqrt(x.K2)},
+                  {"norm_l", std::sqrt(x.l2)},
+                  {"nsr", x.nsr()},
+                  {"along", along}});
   };
   for (const auto& [name, log_sigma2, sigma0_2] : table) {
     const Point x = at(std::exp(log_sigma2), sigma0_2);
-    fmt::print("{:<13} Var K {:.4g}, Var l {:.4g}, NSR {:.4g}\n", name, x.var_K, x.var_l, x.nsr());
+    text += fmt::format("{:<13} Var K {:.4g}, Var l {:.4g}, NSR {:.4g}\n", name, x.var_K, x.var_l, x.nsr());
     add("table", name, std::exp(log_sigma2), sigma0_2, NAN);
   }
   for (const int e : exponents) add("ratio", fmt::format("1e{}", e), 1, std::pow(10, e), NAN);
@@ -88,13 +97,19 @@ int run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& 
         const Lqg world = spiral(rho, T);
         const double variance =
             trace(exact_moments(estimator, world, idle, state_values(world, idle), LqgParameters::K));
-        csv.add({"horizon", estimator, "0.1", "1", number(variance), "", "", "", "", "", name,
-                 std::to_string(T), number(variance / before)});
+        csv.add_some({{"part", "horizon"},
+                      {"name", estimator},
+                      {"sigma2", "0.1"},
+                      {"sigma0_2", "1"},
+                      {"var_K", variance},
+                      {"rho", name},
+                      {"T", T},
+                      {"growth", variance / before}});
         before = variance;
       }
-      fmt::print("rho = {:<6} {:<18} Var K at T = {}: {:.5g}\n", name, estimator, horizon, before);
+      text += fmt::format("rho = {:<6} {:<18} Var K at T = {}: {:.5g}\n", name, estimator, horizon, before);
     }
-  return publish("noise-to-signal", directory, csv, check);
+  return publish("noise-to-signal", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar

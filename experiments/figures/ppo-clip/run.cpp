@@ -17,7 +17,7 @@ constexpr double advantages[] = {1, -1};
 
 }  // namespace
 
-int run_ppo_clip(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_ppo_clip(Effort effort, bool check, const std::filesystem::path& out) {
   const auto cells = static_cast<int>(choose(effort, 40, 80, 800));  // of r from 0 to 2
   OutputDirectory directory(out, {{"figure", "ppo-clip"}, {"epsilon", epsilon}, {"cells", cells}});
   const Surrogate surrogate = ppo_clip(epsilon);
@@ -26,8 +26,11 @@ int run_ppo_clip(Effort effort, bool check, const std::filesystem::path& out) {
   for (const double A : advantages) {
     const auto L_at = [&](double r) { return std::min(r * A, std::clamp(r, 1 - epsilon, 1 + epsilon) * A); };
     for (const double r : {0.0, 1 - epsilon, 1 + epsilon, 2.0})
-      csv.add({fmt::format("{}", A), "line", fmt::format("{}", r), "", "", number(L_at(r)), number(r * A), "",
-               ""});
+      csv.add_some({{"A", fmt::format("{}", A)},
+                    {"part", "line"},
+                    {"r", fmt::format("{}", r)},
+                    {"L_expected", L_at(r)},
+                    {"unclipped", r * A}});
 
     std::vector<double> ratio = {0.5, 1, 1.5};  // and the middles of equal cells, which meet no corner of L
     for (int i = 0; i < cells; ++i) ratio.push_back((i + 0.5) * 2 / cells);
@@ -43,12 +46,18 @@ int run_ppo_clip(Effort effort, bool check, const std::filesystem::path& out) {
     for (int i = 0; i < n; ++i) {
       const double r = ratio[static_cast<std::size_t>(i)];
       const bool clipped = A > 0 ? r > 1 + epsilon : r < 1 - epsilon;
-      csv.add({fmt::format("{}", A), "point", fmt::format("{}", r), clipped ? "clipped" : "free",
-               number(value(i, 0)), number(L_at(r)), number(r * A), number(dL(i, 0) / r),
-               number(clipped ? 0 : A)});
+      csv.add({{"A", fmt::format("{}", A)},
+               {"part", "point"},
+               {"r", fmt::format("{}", r)},
+               {"region", clipped ? "clipped" : "free"},
+               {"L", value(i, 0)},
+               {"L_expected", L_at(r)},
+               {"unclipped", r * A},
+               {"slope", dL(i, 0) / r},
+               {"slope_expected", clipped ? 0 : A}});
     }
   }
-  return publish("ppo-clip", directory, csv, check);
+  return publish("ppo-clip", directory, csv, check, "");
 }
 
 }  // namespace lowvar

@@ -27,10 +27,10 @@ const Method methods[] = {{"rloo", leave_one_out_advantage()},
                           {"grpo", group_normalised_advantage(0)}};
 
 /// The total variance, and its standard error, from `batches` batches of n groups.
-std::pair<double, double> sample(const Bandit& bandit, const std::vector<double>& p, int N, int n,
-                                 const GroupAdvantage& advantage) {
+Estimate sample(const Bandit& bandit, const std::vector<double>& p, int N, int n,
+                const GroupAdvantage& advantage) {
   const auto k = p.size(), size = static_cast<std::size_t>(N);
-  double value = 0, squares = 0;
+  std::vector<double> variances;
   for (int batch = 0; batch < batches; ++batch) {
     Rng rng(seed, fmt::format("rloo {}", N), static_cast<std::uint32_t>(batch));
     std::vector<double> r(size), A(size), sum(k), g(k);
@@ -45,10 +45,9 @@ std::pair<double, double> sample(const Bandit& bandit, const std::vector<double>
       for (std::size_t a = 0; a < k; ++a) sum[a] += g[a], norm_sq += g[a] * g[a];
     }
     for (const double x : sum) norm_sq -= x * x / n;
-    value += norm_sq / (n - 1) / batches;
-    squares += std::pow(norm_sq / (n - 1), 2) / batches;
+    variances.push_back(norm_sq / (n - 1));
   }
-  return {value, std::sqrt((squares - value * value) / (batches - 1))};
+  return mean_of(variances);
 }
 
 /// E[sqrt(q (1 - q))] / (p (1 - p)) with q the share of right answers: GRPO's expected update is that times
@@ -62,10 +61,11 @@ double grpo_weight(double p, int N) {
 
 }  // namespace
 
-int run_rloo(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_rloo(Effort effort, bool check, const std::filesystem::path& out) {
   const auto groups = static_cast<int>(choose(effort, 100, 2000, 20'000));  // a batch
   OutputDirectory directory(out,
                             {{"figure", "rloo"}, {"seed", seed}, {"batches", batches}, {"groups", groups}});
+  std::string text;
   Csv csv({"part", "method", "N", "p", "variance", "variance_se", "variance_exact", "variance_formula",
            "bias", "weight", "weight_formula"});
 
@@ -79,10 +79,17 @@ int run_rloo(Effort effort, bool check, const std::filesystem::path& out) {
       const double formula = method == "rloo"         ? trace(rloo_moments(bandit, pi, N))
                              : method == "group mean" ? trace(group_mean_moments(bandit, pi, N))
                                                       : NAN;
-      csv.add({"bandit", name, std::to_string(N), "", number(value), number(se), number(trace(exact)),
-               number(formula), number(bias_norm(exact, gradient)), "", ""});
+      csv.add_some({{"part", "bandit"},
+                    {"method", name},
+                    {"N", N},
+                    {"variance", value},
+                    {"variance_se", se},
+                    {"variance_exact", trace(exact)},
+                    {"variance_formula", formula},
+                    {"bias", bias_norm(exact, gradient)}});
       if (N == 4)
-        fmt::print("N = 4  {:<10} variance {:.5f} +- {:.5f}, exact {:.5f}\n", name, value, se, trace(exact));
+        text += fmt::format("N = 4  {:<10} variance {:.5f} +- {:.5f}, exact {:.5f}\n", name, value, se,
+                            trace(exact));
     }
 
   // Two answers, one right: the gradient is p (1 - p) (-1, 1).
@@ -90,7 +97,12 @@ int run_rloo(Effort effort, bool check, const std::filesystem::path& out) {
     const double p = i / 200.0;
     const Bandit question = fixed_bandit(std::vector<double>{0, 1});
     const auto add = [&](const char* name, const std::string& N, double weight, double formula) {
-      csv.add({"weight", name, N, fmt::format("{}", p), "", "", "", "", "", number(weight), number(formula)});
+      csv.add_some({{"part", "weight"},
+                    {"method", name},
+                    {"N", N},
+                    {"p", fmt::format("{}", p)},
+                    {"weight", weight},
+                    {"weight_formula", formula}});
     };
     for (const int N : weighted)
       for (const auto& [name, advantage] : methods) {
@@ -103,7 +115,7 @@ int run_rloo(Effort effort, bool check, const std::filesystem::path& out) {
       }
     add("grpo", "infinite", 1 / std::sqrt(p * (1 - p)), NAN);
   }
-  return publish("rloo", directory, csv, check);
+  return publish("rloo", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar

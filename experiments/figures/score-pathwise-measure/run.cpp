@@ -75,10 +75,11 @@ double crossing(const Family& family, GaussianParameter theta, bool optimal) {
 
 }  // namespace
 
-int run_score_pathwise_measure(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_score_pathwise_measure(Effort effort, bool check, const std::filesystem::path& out) {
   const auto points = static_cast<int>(choose(effort, 25, 100, 400));
   OutputDirectory directory(
       out, {{"figure", "score-pathwise-measure"}, {"mu", mu}, {"sigma", sigma}, {"points", points}});
+  std::string text;
   Csv csv({"family", "theta", "part", "k", "gradient", "score", "score_mean", "score_optimal", "pathwise",
            "measure_valued", "crossing", "disagreement"});
   for (const Family& family : families)
@@ -91,9 +92,16 @@ int run_score_pathwise_measure(Effort effort, bool check, const std::filesystem:
                    measure = measure_valued_moments(f, mu, sigma, theta);
         disagreement = std::max(
             {disagreement, std::abs(path.mean - score.gradient), std::abs(measure.mean - score.gradient)});
-        csv.add({family.name, name, part, fmt::format("{:.12g}", k), number(score.gradient),
-                 number(score.variance(0)), number(score.variance(score.F)), number(score.optimal_variance),
-                 number(path.variance), number(measure.variance), "", ""});
+        csv.add_some({{"family", family.name},
+                      {"theta", name},
+                      {"part", part},
+                      {"k", fmt::format("{:.12g}", k)},
+                      {"gradient", score.gradient},
+                      {"score", score.variance(0)},
+                      {"score_mean", score.variance(score.F)},
+                      {"score_optimal", score.optimal_variance},
+                      {"pathwise", path.variance},
+                      {"measure_valued", measure.variance}});
       };
       for (int i = 0; i < points; ++i) {
         const double at = i / (points - 1.0);
@@ -101,18 +109,22 @@ int run_score_pathwise_measure(Effort effort, bool check, const std::filesystem:
                                         : family.low + (family.high - family.low) * at);
       }
       for (const double k : family.table) add("table", k);
-      csv.add({family.name, name, "worst", "", "", "", "", "", "", "", "", number(disagreement)});
-      fmt::print("{:<10} {:<6} the gradients agree to {:.1e}", family.name, name, disagreement);
+      csv.add_some(
+          {{"family", family.name}, {"theta", name}, {"part", "worst"}, {"disagreement", disagreement}});
+      text += fmt::format("{:<10} {:<6} the gradients agree to {:.1e}", family.name, name, disagreement);
       for (const bool optimal : {false, true}) {
         if (!family.crosses) continue;
         const double k = crossing(family, theta, optimal);
-        csv.add({family.name, name, optimal ? "crossing, b*" : "crossing", "", "", "", "", "",
-                 number(pathwise_moments(family.at(k), mu, sigma, theta).variance), "", number(k), ""});
-        fmt::print(";  pathwise loses to {} from k = {:.5f}", optimal ? "b*" : "b = 0", k);
+        csv.add_some({{"family", family.name},
+                      {"theta", name},
+                      {"part", optimal ? "crossing, b*" : "crossing"},
+                      {"pathwise", pathwise_moments(family.at(k), mu, sigma, theta).variance},
+                      {"crossing", k}});
+        text += fmt::format(";  pathwise loses to {} from k = {:.5f}", optimal ? "b*" : "b = 0", k);
       }
-      fmt::print("\n");
+      text += fmt::format("\n");
     }
-  return publish("score-pathwise-measure", directory, csv, check);
+  return publish("score-pathwise-measure", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar

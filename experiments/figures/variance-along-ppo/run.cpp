@@ -17,10 +17,10 @@ const std::vector<std::string> rungs = {"reinforce", "togo",         "togo-value
 
 }  // namespace
 
-int run_variance_along_ppo(Effort effort, bool check, const std::filesystem::path& out) {
+Reproduction run_variance_along_ppo(Effort effort, bool check, const std::filesystem::path& out) {
   TrainingPlan plan{
       .algorithm = "ppo", .world = make_world("CartPole-v1", {}, {}), .options = {}, .seeds = {}};
-  plan.options = default_options("ppo", plan.world);
+  plan.options = make_algorithm("ppo", plan.world);
   plan.steps = choose(effort, 16'384, 204'800, 512'000);
   plan.measure_variance = {
       .every = choose(effort, 8, 20, 20), .estimators = rungs, .trajectories = choose(effort, 32, 64, 256)};
@@ -32,6 +32,7 @@ int run_variance_along_ppo(Effort effort, bool check, const std::filesystem::pat
   OutputDirectory directory(out, config);
   const auto results = run_training(plan, directory);
 
+  std::string text;
   Csv csv(
       {"part", "seed", "step", "estimator", "return", "trace_cov", "trace_cov_se", "ratio", "over_gae", "n"});
   std::map<std::string, std::pair<double, int>> log_ratio;  // to reinforce: sum, count
@@ -43,19 +44,29 @@ int run_variance_along_ppo(Effort effort, bool check, const std::filesystem::pat
       const double ratio = m.value.value / reference;
       auto& [sum, count] = log_ratio[m.estimator];
       sum += std::log(ratio), ++count;
-      csv.add({"run", std::to_string(r.seed), std::to_string(m.step), m.estimator, number(m.mean_return),
-               number(m.value.value), number(m.value.se), number(ratio), "",
-               std::to_string(plan.measure_variance.trajectories)});
+      csv.add_some({{"part", "run"},
+                    {"seed", r.seed},
+                    {"step", m.step},
+                    {"estimator", m.estimator},
+                    {"return", m.mean_return},
+                    {"trace_cov", m.value.value},
+                    {"trace_cov_se", m.value.se},
+                    {"ratio", ratio},
+                    {"n", plan.measure_variance.trajectories}});
     }
   }
   for (const auto& name : rungs) {
     const auto& [sum, count] = log_ratio.at(name);
     const double ratio = std::exp(sum / count);
-    csv.add({"mean", "", "", name, "", "", "", number(ratio),
-             number(ratio / std::exp(log_ratio.at("gae:0.95").first / count)), std::to_string(count)});
-    fmt::print("{:<14} variance over that of reinforce, geometric mean of {}: {:.4f}\n", name, count, ratio);
+    csv.add_some({{"part", "mean"},
+                  {"estimator", name},
+                  {"ratio", ratio},
+                  {"over_gae", ratio / std::exp(log_ratio.at("gae:0.95").first / count)},
+                  {"n", count}});
+    text += fmt::format("{:<14} variance over that of reinforce, geometric mean of {}: {:.4f}\n", name, count,
+                        ratio);
   }
-  return publish("variance-along-ppo", directory, csv, check);
+  return publish("variance-along-ppo", directory, csv, check, std::move(text));
 }
 
 }  // namespace lowvar
