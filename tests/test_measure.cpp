@@ -257,5 +257,23 @@ TEST(Measure, LearnedTableCriticApproachesTheExactOne) {
   }
 }
 
+/// Blocks whose gradients are all zero have no direction, and merge and come apart like others.
+TEST(Measure, MomentsWithoutADirectionMerge) {
+  const Array<double> zero = zeros<double>(3, 2), some = {{1.0, 2.0}, {3.0, 5.0}};
+  Moments a = Moments::of(zero, zero), b = Moments::of(some, some);
+  b.batches = b.directions = 1;
+  b.direction = {0.6, 0.8};
+  for (const bool first : {true, false}) {
+    Moments all = first ? a : b;
+    all.merge(first ? b : a);
+    EXPECT_EQ(all.n, 5);
+    EXPECT_EQ(all.direction, b.direction);
+    EXPECT_NEAR(all.mean[1], 1.4, 1e-15);
+    const Moments left = all.without(a);
+    EXPECT_EQ(left.direction, b.direction);
+    EXPECT_NEAR(left.trace_cov(), b.trace_cov(), 1e-12);
+  }
+}
+
 }  // namespace
 }  // namespace lowvar

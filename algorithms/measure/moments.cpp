@@ -54,7 +54,8 @@ void Moments::merge(const Moments& other) {
   largest_norm_sq = std::max(largest_norm_sq, other.largest_norm_sq);
   batches += other.batches;
   directions += other.directions;
-  for (std::size_t j = 0; j < direction.size(); ++j) direction[j] += other.direction[j];
+  direction.resize(std::max(direction.size(), other.direction.size()), 0);
+  for (std::size_t j = 0; j < other.direction.size(); ++j) direction[j] += other.direction[j];
 }
 
 Moments Moments::without(const Moments& part) const {
@@ -64,8 +65,8 @@ Moments Moments::without(const Moments& part) const {
     out.mean[j] = (n * mean[j] - part.n * part.mean[j]) / out.n;
     const double apart = part.mean[j] - out.mean[j];
     out.m2[j] = std::max(0.0, m2[j] - part.m2[j] - apart * apart * part.n * out.n / n);
-    out.direction[j] = direction[j] - part.direction[j];
   }
+  for (std::size_t j = 0; j < part.direction.size(); ++j) out.direction[j] -= part.direction[j];
   out.difference_sq = difference_sq - part.difference_sq;
   out.norm_sq = norm_sq - part.norm_sq;
   out.batches = batches - part.batches;

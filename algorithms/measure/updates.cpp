@@ -1,0 +1,168 @@
+#include "algorithms/measure/updates.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/parallel.h"
+
+namespace lowvar {
+namespace {
+
+constexpr int blocks = 64;           // of the jackknife
+constexpr long truth_multiple = 10;  // batches of a truth that no oracle knows, over those that are measured
+
+void check(const Estimator& e, const Learned& learned) {
+  const auto refuse = [&](bool fine, const char* why) { expect(fine, "estimator '", e.name, "' ", why); };
+  refuse(!e.needs_constants,
+         "subtracts constants of an oracle or a pilot, and batches of a run have neither");
+  refuse(!e.objective, "differentiates dynamics, and batches of a run are cut and continued");
+  refuse(e.unit <= 1, "weighs groups of whole episodes, and batches of a run need not be such");
+  refuse(!e.needs_critic || learned.critic, "needs a critic, and the run has none");
+  refuse(!e.needs_action_values || learned.action_values,
+         "needs a critic of Q(s, a), and that of the run is of V(s)");
+  refuse(!e.needs_critic || e.needs_action_values || !learned.action_values,
+         "needs a critic of V(s), and that of the run is of Q(s, a)");
+}
+
+/// One drawing of the update: a row for each rung, [d].
+struct Drawn {
+  std::vector<Array<double>> g;
+  int steps = 0;
+};
+
+Array<double> as_row(const std::vector<double>& x) {
+  return from_values<double>(1, static_cast<int>(x.size()), std::span<const double>(x));
+}
+
+std::vector<double> flat(const Parameters& theta) {
+  std::vector<double> out;
+  for (const auto& x : theta) out.insert(out.end(), x.begin(), x.end());
+  return out;
+}
+
+Drawn draw(const Run& run, const std::vector<Estimator>& estimators, std::uint64_t seed,
+           const std::string& stream) {
+  Drawn out;
+  out.g.resize(update_rungs.size() + estimators.size());
+  Watcher watcher;
+  watcher.weighed = [&](const WeighedBatch& w) {
+    std::vector<int> all(static_cast<std::size_t>(w.batch.rows()));
+    std::iota(all.begin(), all.end(), 0);
+    out.steps = w.batch.rows();
+    out.g[1] = as_row(w.gradient(all));
+    if (estimators.empty()) return;
+    Constants constants;
+    constants.gamma = w.gamma;
+    std::vector<const Estimator*> each;
+    for (const Estimator& e : estimators) each.push_back(&e);
+    const int whole[] = {0, w.batch.rows()};
+    auto g = estimate(each, w.policy, w.theta, w.batch, whole, constants);
+    for (std::size_t k = 0; k < g.size(); ++k) {
+      for (double& x : values(g[k])) x /= w.batch.rows();
+      out.g[update_rungs.size() + k] = std::move(g[k]);
+    }
+  };
+  watcher.gradient = [&](const std::vector<double>& g) {
+    if (!out.g[0].size()) out.g[0] = as_row(g);
+  };
+  const auto copy = run.branch(seed, stream);
+  const std::vector<double> before = flat(copy->policy_parameters());
+  copy->update(watcher);
+  std::vector<double> step = flat(copy->policy_parameters());
+  for (std::size_t i = 0; i < step.size(); ++i) step[i] -= before[i];
+  out.g[2] = as_row(step);
+  expect(out.g[1].size() > 0, "this algorithm's batches cannot be measured: it weighs none");
+  return out;
+}
+
+double cosine(std::span<const double> a, std::span<const double> b) {
+  const double ab = std::inner_product(a.begin(), a.end(), b.begin(), 0.0),
+               aa = std::inner_product(a.begin(), a.end(), a.begin(), 0.0),
+               bb = std::inner_product(b.begin(), b.end(), b.begin(), 0.0);
+  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;  // of a zero gradient: none
+}
+
+/// The mean of x and its standard error.
+Estimate mean_of(const std::vector<double>& x) {
+  const double n = static_cast<double>(x.size()), mean = std::accumulate(x.begin(), x.end(), 0.0) / n;
+  double square = 0;
+  for (const double each : x) square += (each - mean) * (each - mean);
+  return {mean, std::sqrt(square / (n - 1) / n)};
+}
+
+}  // namespace
+
+void check_updates(const Run& run, const std::vector<Estimator>& estimators) {
+  run.branch(0, "");
+  const Learned learned = run.learned();
+  for (const Estimator& e : estimators) check(e, learned);
+}
+
+MeasuredUpdates measure_updates(const Run& run, const std::vector<Estimator>& estimators,
+                                const UpdateOptions& o) {
+  expect(o.batches >= 2, "a variance needs at least 2 batches, got ", o.batches);
+  check_updates(run, estimators);
+  MeasuredUpdates out;
+  for (const auto& name : update_rungs) {
+    Estimator named;
+    named.name = name;
+    out.rungs.push_back({std::move(named), nullptr});
+  }
+  for (const Estimator& e : estimators) out.rungs.push_back({e, nullptr});
+  const std::size_t E = out.rungs.size();
+
+  std::vector<std::vector<double>> truth = o.truth;
+  truth.resize(E);
+  const bool search = std::any_of(truth.begin(), truth.end(), [](const auto& t) { return t.empty(); });
+  const long total = o.batches * (search ? 1 + truth_multiple : 1);
+  long done = 0;
+  if (search) {
+    std::vector<std::vector<double>> mean(E);
+    const auto n = static_cast<int>(truth_multiple * o.batches);
+    ordered_reduce(
+        n, [&](int b) { return draw(run, estimators, o.seed, join("-of-run-truth-", b)); },
+        [&](int, const Drawn& one) {
+          for (std::size_t e = 0; e < E; ++e) {
+            mean[e].resize(one.g[e].size());
+            for (std::size_t j = 0; j < mean[e].size(); ++j) mean[e][j] += one.g[e].data()[j] / n;
+          }
+          o.progress(++done, total);
+        });
+    for (std::size_t e = 0; e < E; ++e)
+      if (truth[e].empty()) truth[e] = std::move(mean[e]);
+  }
+
+  Measured& m = out.measured;
+  m.trajectories = o.batches;
+  m.blocks.assign(blocks, std::vector<Moments>(E));
+  m.block_steps.assign(blocks, {0, 0});
+  m.unit.assign(E, 1);
+  m.sample.assign(E, 0);
+  std::vector<std::vector<double>> cosines(E);
+  ordered_reduce(
+      static_cast<int>(o.batches), [&](int b) { return draw(run, estimators, o.seed, join("-of-run-", b)); },
+      [&](int b, const Drawn& one) {
+        const auto block = static_cast<std::size_t>(b % blocks);
+        m.block_steps[block][0] += 1;
+        m.block_steps[block][1] += one.steps;
+        for (std::size_t e = 0; e < E; ++e) {
+          Moments& to = m.blocks[block][e];
+          to.merge(Moments::of(one.g[e], one.g[0]));
+          to.batches += 1;
+          const auto g = values(one.g[e]);
+          if (const double norm = std::sqrt(std::inner_product(g.begin(), g.end(), g.begin(), 0.0));
+              norm > 0) {
+            to.directions += 1;
+            to.direction.resize(g.size(), 0);
+            for (std::size_t j = 0; j < g.size(); ++j) to.direction[j] += g[j] / norm;
+          }
+          cosines[e].push_back(cosine(g, truth[e]));
+        }
+        o.progress(++done, total);
+      });
+  for (const auto& each : cosines) out.cosine_truth.push_back(mean_of(each));
+  return out;
+}
+
+}  // namespace lowvar
