@@ -3,14 +3,25 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <vector>
 
 #include "experiments/algorithms.h"
 
 namespace lowvar {
 
+namespace {
+
+std::vector<const WorldModel*>& models() {
+  static std::vector<const WorldModel*> all = {&tabular_model, &linear_quadratic_model, &unknown_model};
+  return all;
+}
+
+}  // namespace
+
+void add_model(const WorldModel& model) { models().insert(models().begin(), &model); }
+
 const WorldModel& model_of(const World& world) {
-  static const WorldModel* const all[] = {&tabular_model, &linear_quadratic_model, &unknown_model};
-  return **std::find_if(std::begin(all), std::end(all),
+  return **std::find_if(models().begin(), models().end(),
                         [&](const WorldModel* model) { return model->describes(world); });
 }
 

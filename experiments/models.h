@@ -54,6 +54,10 @@ struct WorldModel {
 
 extern const WorldModel tabular_model, linear_quadratic_model, unknown_model;
 
+/// Adds a kind of model, which is asked before those that are there and must outlive all asking; to be called
+/// before threads start.
+void add_model(const WorldModel& model);
+
 /// The first of the list of models that describes the world; unknown_model describes all.
 const WorldModel& model_of(const World& world);
 

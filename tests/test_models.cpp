@@ -66,5 +66,71 @@ TEST(Models, ConstantsOfAPolicyThatTheOracleDoesNotKnowAreThoseOfAPilot) {
   EXPECT_EQ(c.dynamics, world.lqg);
 }
 
+/// One choice, which pays its number.
+struct Choice {
+  struct State {
+    double x;
+  };
+  using Action = int;
+  static constexpr int actions = 2, observation = 1;
+  State reset(Rng&) const { return {1}; }
+  Step<State> step(const State& s, int action, Rng&) const { return {s, static_cast<double>(action), true}; }
+  void observe(const State& s, std::span<double> out) const { out[0] = float32(s.x); }
+};
+
+/// What is known of it.
+struct ChoiceKnown {
+  double pays = 1;
+};
+
+double probability_of_one(const Policy& policy, const Parameters& theta) {
+  const Observations seen = full<double>(1, 1, 1.0);
+  return probabilities(policy, theta, {{}, &seen})(0, 1);
+}
+
+const WorldModel choice_model{
+    .describes = [](const World& world) { return std::any_cast<ChoiceKnown>(&world.model) != nullptr; },
+    .policy = unknown_model.policy,
+    .unsuitable = [](const World&, const Policy&, const Parameters&) { return std::string(); },
+    .critic = nullptr,
+    .constants = nullptr,
+    .exact_return = [](const World& world, const Policy& policy, const Parameters& theta) {
+      return std::any_cast<ChoiceKnown>(world.model).pays * probability_of_one(policy, theta);
+    },
+    .ask = [](const OracleQuestion& q) {
+      OracleAnswer out;
+      for (std::size_t i = 0; i < q.theta.size(); ++i)
+        for (std::size_t j = 0; j < q.theta[i].size(); ++j) {
+          Parameters more = q.theta, less = q.theta;
+          more[i].data()[j] += 1e-5, less[i].data()[j] -= 1e-5;
+          out.truth.gradient.push_back((probability_of_one(q.policy, more) - probability_of_one(q.policy, less)) / 2e-5);
+        }
+      return out;
+    }};
+
+/// A kind of model that the library does not know answers like those that it does.
+TEST(Models, AModelIsAddedFromOutside) {
+  add_model(choice_model);
+  World world = environment_world("choice", Choice{}, 1.0, 1);
+  EXPECT_FALSE(world.known());
+  EXPECT_EQ(&model_of(world), &unknown_model);
+  world.model = ChoiceKnown{};
+  EXPECT_TRUE(world.known());
+  ASSERT_EQ(&model_of(world), &choice_model);
+  EXPECT_EQ(&model_of(make_world("chain", {}, {})), &tabular_model);
+
+  const PolicyChoice choice = make_policy(world, "init:3");
+  const double p = probability_of_one(choice.policy, choice.theta);
+  EXPECT_EQ(exact_return(world, choice.policy, choice.theta), p);
+  const Estimator e = make_estimator("reinforce");
+  const auto known = ask_oracle(world, choice.policy, choice.theta, choice.theta, e, std::nullopt).truth.gradient;
+  const Trajectories batch = world.sample(choice.policy, choice.theta, 1, {1, "test", 0, 64});
+  const auto g = policy_gradient_estimate(e, choice.policy, choice.theta, batch, {});
+  double share = 0;  // of the trajectories that chose 1, over the probability of it: the scores are all alike
+  for (const int a : batch.action) share += a / 64.0 / p;
+  ASSERT_EQ(known.size(), g.size());
+  for (std::size_t i = 0; i < g.size(); ++i) EXPECT_NEAR(g[i], share * known[i], 1e-8) << i;
+}
+
 }  // namespace
 }  // namespace lowvar

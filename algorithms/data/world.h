@@ -2,6 +2,7 @@
 // known.
 #pragma once
 
+#include <any>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,8 +25,9 @@ struct World : Spaces {  // but observation is 0 where tabular, and states are n
   std::function<Trajectories(const Policy&, const Parameters&, int T, Draw)> sample = nullptr;
   std::shared_ptr<const Mdp> mdp = nullptr;  // the model, where it is tabular
   std::shared_ptr<const Lqg> lqg = nullptr;  // the model, where it is linear and quadratic
+  std::any model = {};  // of another kind, for the WorldModel that describes it (experiments/models.h)
 
-  bool known() const { return mdp || lqg; }
+  bool known() const { return mdp || lqg || model.has_value(); }
 
   /// n copies with time limit T, whose randomness is that of streams `stream` of `seed`.
   std::unique_ptr<Stepper> stepper(int n, int T, std::uint64_t seed, std::string_view stream) const;
