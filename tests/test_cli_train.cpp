@@ -130,6 +130,8 @@ TEST(CliTrain, RunsThatCannotBeMeasuredAreRefusedAndLeaveNothing) {
   refused(run + " --estimators rloo:4", "groups");
   refused(run + " --batches 1", "--batches");
   refused(run + " --env chain", "drop --env");
+  refused(run + " --gamma 0.5", "drop --gamma");
+  refused(run + " --trajectories 64", "drop --trajectories");
   refused("variance --of-run " + out.string() + to, "is not a directory that `lowvar train` wrote");
   refused("variance --of-run " + (out / "nowhere").string() + to, "is not a directory that `lowvar train` wrote");
   refused("variance --of-run " + (out / "ddpg").string() + to, "ddpg");

@@ -71,7 +71,21 @@ void write(const VarianceResult& result, OutputDirectory& directory) {
 }
 
 RunStudy run_study_of(const VarianceOptions& o) {
-  expect(o.selection.env.empty(), "--of-run measures in the world of the run; drop --env");
+  const Selection& s = o.selection;
+  const std::pair<const char*, bool> given[] = {{"--env", !s.env.empty()},
+                                                {"--policy", s.policy != "reference"},
+                                                {"--behaviour", !s.behaviour.empty()},
+                                                {"--value", !s.value.empty()},
+                                                {"--gamma", !s.gamma.empty()},
+                                                {"--horizon", !s.horizon.empty()},
+                                                {"--trajectories", o.trajectories != "10000"},
+                                                {"--until-rse", !o.until_rse.empty()},
+                                                {"--relative-to", !o.relative_to.empty()},
+                                                {"--export-gradients", !o.export_gradients.empty()}};
+  for (const auto& [name, is] : given)
+    expect(!is,
+           "--of-run measures --batches of the run, with its own world, policy, critic and discount; drop ",
+           name);
   RunStudy study{.run = o.of_run};
   if (!o.seed_of_run.empty()) study.run_seed = seed_option(o.seed_of_run);
   if (o.update != "last") study.update = count_option("--update", o.update, 0, 1'000'000'000'000);
