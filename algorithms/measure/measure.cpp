@@ -127,7 +127,8 @@ FittedCritic fit_critic(const World& world, const Policy& policy, const Paramete
   std::vector<double> observation, target;
   std::vector<int> action;
   for_each_batch(world, policy, theta, N, seed, "critic", [&](const Trajectories& batch) {
-    batch.observation.visit([&](const auto& x) { observation.insert(observation.end(), x.begin(), x.end()); });
+    batch.observation.visit(
+        [&](const auto& x) { observation.insert(observation.end(), x.begin(), x.end()); });
     action.insert(action.end(), batch.action.begin(), batch.action.end());
     const std::size_t begin = target.size();
     target.resize(begin + static_cast<std::size_t>(batch.rows()));
@@ -354,13 +355,7 @@ Measured measure(const World& world, const Policy& policy, const Parameters& beh
         if (options.each) options.each(static_cast<int>(e), first / sample.unit, part.g[e]);
         block[e].merge(part.moments[e]);
         if (batch_ends) {
-          Moments& to = batch_block[e];
-          to.batches += 1;
-          if (const double norm = std::sqrt(squared_norm(sum)); norm > 0) {
-            to.directions += 1;
-            to.direction.resize(sum.size(), 0);
-            for (std::size_t j = 0; j < sum.size(); ++j) to.direction[j] += sum[j] / norm;
-          }
+          batch_block[e].add_batch(sum);
           std::fill(sum.begin(), sum.end(), 0);
         }
       }

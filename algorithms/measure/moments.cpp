@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace lowvar {
 
@@ -56,6 +57,15 @@ void Moments::merge(const Moments& other) {
   directions += other.directions;
   direction.resize(std::max(direction.size(), other.direction.size()), 0);
   for (std::size_t j = 0; j < other.direction.size(); ++j) direction[j] += other.direction[j];
+}
+
+void Moments::add_batch(std::span<const double> g) {
+  batches += 1;
+  const double norm = std::sqrt(std::inner_product(g.begin(), g.end(), g.begin(), 0.0));
+  if (!(norm > 0)) return;
+  directions += 1;
+  direction.resize(g.size(), 0);
+  for (std::size_t j = 0; j < g.size(); ++j) direction[j] += g[j] / norm;
 }
 
 Moments Moments::without(const Moments& part) const {

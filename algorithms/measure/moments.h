@@ -30,6 +30,8 @@ struct Moments {
   /// Of the rows of g [n x d]; reference [n x d] is the estimator that differences are taken to.
   static Moments of(const Array<double>& g, const Array<double>& reference);
   void merge(const Moments& other);
+  /// Counts a batch of the cosine, whose estimate points along g [d].
+  void add_batch(std::span<const double> g);
   /// What is left when `part`, one of those merged, is taken away again.
   Moments without(const Moments& part) const;
 

@@ -149,14 +149,8 @@ MeasuredUpdates measure_updates(const Run& run, const std::vector<Estimator>& es
         for (std::size_t e = 0; e < E; ++e) {
           Moments& to = m.blocks[block][e];
           to.merge(Moments::of(one.g[e], one.g[0]));
-          to.batches += 1;
           const auto g = values(one.g[e]);
-          if (const double norm = std::sqrt(std::inner_product(g.begin(), g.end(), g.begin(), 0.0));
-              norm > 0) {
-            to.directions += 1;
-            to.direction.resize(g.size(), 0);
-            for (std::size_t j = 0; j < g.size(); ++j) to.direction[j] += g[j] / norm;
-          }
+          to.add_batch(g);
           cosines[e].push_back(cosine(g, truth[e]));
         }
         o.progress(++done, total);

@@ -26,14 +26,9 @@ UpdateReport page_update(Training<T>& run, const O& o, const Watcher& watcher) {
 template <class O, class T>
 class OnPolicyRun final : public Run {
  public:
-  OnPolicyRun(const World& world, const O& options, long steps, std::uint64_t seed)
-      : o_(options), run_{world, steps, new_learner<T>(world, o_.networks, o_.critic, seed)} {
-    if constexpr (requires { o_.kl_coefficient; }) run_.learner.kl_coefficient = o_.kl_coefficient;
-    start_collector();
-    if (run_.collector) run_.learner.environments = run_.collector->state();
-  }
-  OnPolicyRun(const OnPolicyRun& other)
-      : o_(other.o_), run_{other.run_.world, other.run_.steps, other.run_.learner} {
+  /// Goes on from `learner`; one that is new has no environments yet.
+  OnPolicyRun(const World& world, const O& options, long steps, Learner<T> learner)
+      : o_(options), run_{world, steps, std::move(learner)} {
     resume();
   }
 
@@ -52,28 +47,32 @@ class OnPolicyRun final : public Run {
   Parameters policy_parameters() const override { return converted<double>(run_.learner.theta()); }
   long updates() const override { return run_.learner.update; }
   long steps() const override { return run_.learner.step; }
-  std::unique_ptr<Run> clone() const override { return std::make_unique<OnPolicyRun>(*this); }
+  std::unique_ptr<Run> clone() const override { return with(run_.learner); }
   std::vector<std::byte> store() const override { return stored(run_.learner); }
   void restore(std::span<const std::byte> learner) override {
     restore_from(learner, run_.learner);
     resume();
   }
   std::unique_ptr<Run> branch(std::uint64_t seed, const std::string& name) const override {
-    auto out = std::make_unique<OnPolicyRun>(*this);
-    out->run_.learner.seed = seed;
-    out->run_.learner.branch = name;
-    out->resume();
-    return out;
+    Learner<T> learner = run_.learner;
+    learner.seed = seed;
+    learner.branch = name;
+    return with(std::move(learner));
   }
 
  private:
-  void start_collector() {
-    const Learner<T>& l = run_.learner;
-    if (!o_.batch.episodes) run_.collector.emplace(run_.world, o_.batch.envs, l.seed, l.branch);
+  std::unique_ptr<Run> with(Learner<T> learner) const {
+    return std::make_unique<OnPolicyRun>(run_.world, o_, run_.steps, std::move(learner));
   }
+  /// Environments where the learner left them.
   void resume() {
-    start_collector();
-    if (run_.collector) run_.collector->restore(run_.learner.environments);
+    if (o_.batch.episodes) return;
+    Learner<T>& l = run_.learner;
+    run_.collector.emplace(run_.world, o_.batch.envs, l.seed, l.branch);
+    if (l.environments.places.empty())
+      l.environments = run_.collector->state();
+    else
+      run_.collector->restore(l.environments);
   }
 
   O o_;
@@ -88,9 +87,13 @@ long first_batch(const O& o, const World&) {
 
 template <std::derived_from<OnPolicyOptions> O>
 std::unique_ptr<Run> start(const O& o, const World& world, long steps, std::uint64_t seed) {
+  const auto run = [&]<class T>(Learner<T> learner) -> std::unique_ptr<Run> {
+    if constexpr (requires { o.kl_coefficient; }) learner.kl_coefficient = o.kl_coefficient;
+    return std::make_unique<OnPolicyRun<O, T>>(world, o, steps, std::move(learner));
+  };
   if (o.networks.precision == Precision::float64)
-    return std::make_unique<OnPolicyRun<O, double>>(world, o, steps, seed);
-  return std::make_unique<OnPolicyRun<O, float>>(world, o, steps, seed);
+    return run(new_learner<double>(world, o.networks, o.critic, seed));
+  return run(new_learner<float>(world, o.networks, o.critic, seed));
 }
 
 }  // namespace lowvar
