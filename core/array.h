@@ -13,6 +13,7 @@ namespace lowvar {
 
 template <class T>
 Array<T> full(int rows, int cols, T value) {
+  expect(rows >= 0 && cols >= 0, "there is no array of shape ", Shape{rows, cols});
   return Array<T>(std::array<std::size_t, 2>{static_cast<std::size_t>(rows), static_cast<std::size_t>(cols)},
                   value);
 }

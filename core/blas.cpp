@@ -10,6 +10,7 @@
 #include <xtensor-blas/xlapack.hpp>
 
 #include "core/error.h"
+#include "core/sums.h"
 
 extern "C" {
 char* openblas_get_corename(void);
@@ -49,6 +50,10 @@ bool clears_slowly() {
   return answer;
 }
 
+/// A BLAS adds the k products of an entry one to another, or sums of some hundreds of them. Where k is large,
+/// blocks of so many are summed pairwise here; a large C is not written as often.
+constexpr int block_of_k(std::size_t size_of_c) { return size_of_c <= 1024 ? 256 : 2048; }
+
 template <class T>
 void serial_gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const T* a, const T* b, T beta,
                  T* c) {
@@ -57,13 +62,28 @@ void serial_gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const 
   const auto op = [](bool transpose) {
     return transpose ? cxxblas::Transpose::Trans : cxxblas::Transpose::NoTrans;
   };
-  if (beta == 0 && clears_slowly()) {
-    std::fill_n(c, at(m, 0, n), T(0));
-    beta = 1;
-  }
   const int lda = std::max(1, transpose_a ? m : k), ldb = std::max(1, transpose_b ? k : n);
-  cxxblas::gemm<xt::blas_index_t>(cxxblas::StorageOrder::RowMajor, op(transpose_a), op(transpose_b), m, n, k,
-                                  T(1), a, lda, b, ldb, beta, c, n);
+  const auto product = [&](int begin, int count, T scale, T* to) {  // of entries [begin, begin + count) of k
+    if (scale == 0 && clears_slowly()) {
+      std::fill_n(to, at(m, 0, n), T(0));
+      scale = 1;
+    }
+    cxxblas::gemm<xt::blas_index_t>(cxxblas::StorageOrder::RowMajor, op(transpose_a), op(transpose_b), m, n,
+                                    count, T(1), a + (transpose_a ? at(begin, 0, m) : at(0, begin, k)), lda,
+                                    b + (transpose_b ? at(0, begin, k) : at(begin, 0, n)), ldb, scale, to, n);
+  };
+  const int block_k = block_of_k(at(m, 0, n));
+  if (k <= 8 * block_k) return product(0, k, beta, c);
+  Arena arena;
+  PairwiseSum<T> blocks(arena, at(m, 0, n));
+  for (int done = 0, count; done < k; done += count) {
+    count = std::min(block_k, k - done);
+    product(done, count, T(0), blocks.next());
+    blocks.add();
+  }
+  if (beta != 0 && beta != 1)
+    for (std::size_t j = 0; j < at(m, 0, n); ++j) c[j] *= beta;
+  blocks.finish(c, beta != 0);
 }
 
 void check_pivots(int info, int n) {
@@ -97,6 +117,40 @@ T serial_log_det(int n, T* a) {
   return out;
 }
 
+template <class T>
+void serial_cholesky(int n, T* a) {
+  if (n == 0) return;
+  const SerialBlas serial;
+  const int info = cxxlapack::potrf<xt::blas_index_t>('U', n, a, n);  // of LAPACK's, which is the transpose
+  expect(info == 0, "a matrix of ", n, " rows is not positive definite: pivot ", info, " is not positive");
+  for (int i = 0; i < n; ++i) std::fill_n(a + at(i, i + 1, n), n - 1 - i, T(0));
+}
+
+template <class T>
+void serial_solve_triangular(bool lower, bool transpose, int n, int columns, const T* a, T* b) {
+  if (n == 0 || columns == 0) return;
+  const SerialBlas serial;
+  for (int i = 0; i < n; ++i) check_pivots(a[at(i, i, n)] == 0 ? i + 1 : 0, n);
+  cxxblas::trsm<xt::blas_index_t>(cxxblas::StorageOrder::RowMajor, cxxblas::Side::Left,
+                                  lower ? cxxblas::StorageUpLo::Lower : cxxblas::StorageUpLo::Upper,
+                                  transpose ? cxxblas::Transpose::Trans : cxxblas::Transpose::NoTrans,
+                                  cxxblas::Diag::NonUnit, n, columns, T(1), a, n, b, columns);
+}
+
+template <class T>
+void serial_eigh(int n, T* a, T* w) {
+  if (n == 0) return;
+  const SerialBlas serial;
+  T size = 0;
+  cxxlapack::syev<xt::blas_index_t>('V', 'U', n, a, n, w, &size, -1);  // asks how much room it wants
+  std::vector<T> work(static_cast<std::size_t>(size));
+  const int info = cxxlapack::syev<xt::blas_index_t>('V', 'U', n, a, n, w, work.data(),
+                                                     static_cast<xt::blas_index_t>(work.size()));
+  expect(info == 0, "the eigenvalues of a matrix of ", n, " rows did not converge");
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < i; ++j) std::swap(a[at(i, j, n)], a[at(j, i, n)]);
+}
+
 }  // namespace
 
 void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float beta,
@@ -117,6 +171,19 @@ void solve(int n, int columns, double* a, double* b, bool transpose) {
 
 float log_det(int n, float* a) { return serial_log_det(n, a); }
 double log_det(int n, double* a) { return serial_log_det(n, a); }
+
+void cholesky(int n, float* a) { serial_cholesky(n, a); }
+void cholesky(int n, double* a) { serial_cholesky(n, a); }
+
+void solve_triangular(bool lower, bool transpose, int n, int columns, const float* a, float* b) {
+  serial_solve_triangular(lower, transpose, n, columns, a, b);
+}
+void solve_triangular(bool lower, bool transpose, int n, int columns, const double* a, double* b) {
+  serial_solve_triangular(lower, transpose, n, columns, a, b);
+}
+
+void eigh(int n, float* a, float* w) { serial_eigh(n, a, w); }
+void eigh(int n, double* a, double* w) { serial_eigh(n, a, w); }
 
 std::string blas_core() { return openblas_get_corename(); }
 std::string blas_config() { return openblas_get_config(); }

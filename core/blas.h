@@ -1,5 +1,5 @@
-// The matrix product, linear systems and the facts about the BLAS behind them. Everything above uses these
-// pointers and shapes only.
+// The matrix product, linear systems, factorisations and the facts about the BLAS behind them. Everything
+// above uses these pointers and shapes only.
 #pragma once
 
 #include <string>
@@ -24,6 +24,22 @@ void solve(int n, int columns, double* a, double* b, bool transpose = false);
 /// zero.
 float log_det(int n, float* a);
 double log_det(int n, double* a);
+
+/// The lower L with L L' = A of a symmetric positive definite A [n x n], whose lower triangle is read
+/// (potrf); written to A, with zeros above the diagonal. Throws Error where a pivot is not positive.
+void cholesky(int n, float* a);
+void cholesky(int n, double* a);
+
+/// Solves A X = B, or A' X = B, for a triangular A [n x n], lower or upper, the other triangle of which is
+/// not read (trsm); B [n x columns] becomes X. Throws Error where an entry of the diagonal is zero.
+void solve_triangular(bool lower, bool transpose, int n, int columns, const float* a, float* b);
+void solve_triangular(bool lower, bool transpose, int n, int columns, const double* a, double* b);
+
+/// The eigenvalues of a symmetric A [n x n], whose lower triangle is read, in ascending order to w [n]
+/// (syev); A becomes orthonormal eigenvectors, in columns. Throws Error where the iteration does not
+/// converge.
+void eigh(int n, float* a, float* w);
+void eigh(int n, double* a, double* w);
 
 /// The kernels OpenBLAS chose for this CPU ("Haswell", "SkylakeX", ...).
 std::string blas_core();

@@ -14,7 +14,10 @@ void append_text(std::string& out, double x) {
   out += buffer;
 }
 
-void append_text(std::string& out, const std::source_location& at) {
+constinit thread_local std::source_location called_from;
+
+void append_text(std::string& out, const std::source_location& own) {
+  const std::source_location& at = called_from.line() == 0 ? own : called_from;
   out += " (";
   out += at.file_name();
   out += ":";

@@ -26,7 +26,7 @@ void append_text(std::string& out, std::string_view s);
 void append_text(std::string& out, long long x);
 void append_text(std::string& out, unsigned long long x);
 void append_text(std::string& out, double x);
-/// The line of a call: " (file:line)".
+/// The line of a call, or of the CalledFrom that is alive: " (file:line)".
 void append_text(std::string& out, const std::source_location& at);
 inline void append_text(std::string& out, std::signed_integral auto x) {
   append_text(out, static_cast<long long>(x));
@@ -61,5 +61,26 @@ void expect(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]]
     fail(parts...);
 }
+
+namespace detail {
+extern constinit thread_local std::source_location called_from;  // line 0: no CalledFrom is alive
+}
+
+/// While one lives, whatever fails on this thread names its line: what is composed of operations has one, and
+/// errors name the line of its caller, not one inside it. The outermost counts.
+class [[nodiscard]] CalledFrom {
+ public:
+  explicit CalledFrom(const std::source_location& at) : outermost_(detail::called_from.line() == 0) {
+    if (outermost_) detail::called_from = at;
+  }
+  ~CalledFrom() {
+    if (outermost_) detail::called_from = {};
+  }
+  CalledFrom(const CalledFrom&) = delete;
+  CalledFrom& operator=(const CalledFrom&) = delete;
+
+ private:
+  bool outermost_;
+};
 
 }  // namespace lowvar

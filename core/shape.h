@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <xtensor/xtensor_forward.hpp>
 
@@ -24,9 +25,16 @@ struct Shape {
 /// "256x64".
 inline std::string text(Shape s) { return join(s.rows, "x", s.cols); }
 
+/// So many rows, or columns; throws where an int does not hold them.
+inline int side(std::size_t n) {
+  constexpr int most = std::numeric_limits<int>::max();
+  expect(n <= static_cast<std::size_t>(most), n, " rows or columns: an array has at most ", most, " of each");
+  return static_cast<int>(n);
+}
+
 template <class T>
 Shape shape(const Array<T>& a) {
-  return {static_cast<int>(a.shape(0)), static_cast<int>(a.shape(1))};
+  return {side(a.shape(0)), side(a.shape(1))};
 }
 
 }  // namespace lowvar
