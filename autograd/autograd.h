@@ -5,9 +5,14 @@
 //   Array<double> Hv = hvp(loss, w, v);            // its derivative along v
 //   auto report      = gradcheck(loss, w);         // both against finite differences (gradcheck.h)
 //
-// A loss of several arrays takes and returns vectors: [](const std::vector<Var<T>>& p) { ... }.
-// Below this: Tape and Var (tape.h), gradients of single samples (grouped.h), the operations (ops.h, maps.h),
-// composites (functions.h).
+// A loss of several arrays takes and returns vectors: [](const std::vector<Var<T>>& p) { ... }. Data follow
+// what is differentiated, and reach the loss as further Vars, whose rows are samples:
+//
+//   auto loss = [](Var<double> w, Var<double> x, Var<double> y) { return mse(matmul(x, w), y); };
+//   Array<double> g = grad(loss, w, x, y);         // hvp(loss, w, v, x, y), gradcheck(loss, w, x, y), ...
+//
+// Below this: Tape and Var (tape.h), gradients of single samples (grouped.h), the operations (ops.h, maps.h,
+// matrices.h, images.h), composites (functions.h), memory for time (rematerialise.h).
 #pragma once
 
 #include <algorithm>
@@ -15,7 +20,10 @@
 
 #include "autograd/functions.h"
 #include "autograd/grouped.h"
+#include "autograd/images.h"
+#include "autograd/matrices.h"
 #include "autograd/ops.h"
+#include "autograd/rematerialise.h"
 #include "autograd/tape.h"
 #include "core/array.h"
 #include "core/parallel.h"
@@ -28,18 +36,18 @@ struct ValueAndGrad {
   std::vector<Array<T>> grad;  // one for each parameter array
 };
 
-/// f(x) and df/dx for a loss f: vector<Var> -> 1x1 Var.
-template <class F, class T>
-ValueAndGrad<T> value_and_grad(F&& f, const std::vector<Array<T>>& x) {
+/// f(x, data...) and df/dx for a loss f of a vector<Var>, and a Var for each array of data, to a 1x1 Var.
+template <class F, class T, std::same_as<Array<T>>... D>
+ValueAndGrad<T> value_and_grad(F&& f, const std::vector<Array<T>>& x, const D&... data) {
   Tape<T> tape;
-  const auto parameters = tape.parameters(x);
-  const Var<T> y = f(parameters);
+  const auto parameters = tape.parameters(trust(x));
+  const Var<T> y = f(parameters, tape.data(trust(data))...);
   return {y.item(), grad(y, parameters)};
 }
 
-template <class F, class T>
-std::vector<Array<T>> grad(F&& f, const std::vector<Array<T>>& x) {
-  return value_and_grad(f, x).grad;
+template <class F, class T, std::same_as<Array<T>>... D>
+std::vector<Array<T>> grad(F&& f, const std::vector<Array<T>>& x, const D&... data) {
+  return value_and_grad(f, x, data...).grad;
 }
 
 namespace detail {
@@ -51,7 +59,7 @@ ValueAndGrad<T> zero_value_and_grad(const std::vector<Array<T>>& x) {
   return out;
 }
 
-/// The sum of what part(begin, end, out) writes for shards of `shard` rows, added in their order.
+/// The sum of what part(begin, end, out) writes for shards of `shard` rows, added pairwise in their order.
 template <class T, class Part>
 ValueAndGrad<T> sum_over_shards(const std::vector<Array<T>>& x, int rows, int shard, Part&& part) {
   expect(rows >= 0 && shard > 0, "shards: ", rows, " rows in shards of ", shard);
@@ -60,26 +68,33 @@ ValueAndGrad<T> sum_over_shards(const std::vector<Array<T>>& x, int rows, int sh
     part(0, rows, total);
     return total;
   }
-  const int shards = (rows + shard - 1) / shard, threads = omp_get_max_threads();
+  const int shards = rows / shard + (rows % shard > 0), threads = omp_get_max_threads();
   const int window = std::min(shards, threads > 1 ? 4 * threads : 1);  // results alive at a time
   std::vector<ValueAndGrad<T>> results(static_cast<std::size_t>(window), total);
+  std::vector<ValueAndGrad<T>> sums;  // of 2^k shards each, k falling, `depth` of them
+  std::size_t depth = 0;
+  const auto merge = [&] {
+    --depth;
+    const auto& from = sums[depth];
+    auto& to = sums[depth - 1];
+    to.value += from.value;
+    for (std::size_t k = 0; k < x.size(); ++k)
+      for (std::size_t j = 0; j < x[k].size(); ++j) to.grad[k].data()[j] += from.grad[k].data()[j];
+  };
   for (int first = 0; first < shards; first += window) {
     const int count = std::min(window, shards - first);
     parallel_for(count, [&](int i) {
       const int begin = (first + i) * shard;
-      part(begin, std::min(rows, begin + shard), results[static_cast<std::size_t>(i)]);
+      part(begin, begin + std::min(shard, rows - begin), results[static_cast<std::size_t>(i)]);
     });
     for (int i = 0; i < count; ++i) {
-      const auto& one = results[static_cast<std::size_t>(i)];
-      total.value += one.value;
-      for (std::size_t k = 0; k < x.size(); ++k) {
-        T* sum = total.grad[k].data();
-        const T* add = one.grad[k].data();
-        for (std::size_t j = 0; j < x[k].size(); ++j) sum[j] += add[j];
-      }
+      if (depth == sums.size()) sums.push_back(total);
+      std::swap(sums[depth++], results[static_cast<std::size_t>(i)]);
+      for (int c = first + i + 1; c % 2 == 0; c /= 2) merge();
     }
   }
-  return total;
+  while (depth > 1) merge();
+  return depth == 0 ? std::move(total) : std::move(sums[0]);
 }
 
 /// <a, b> over arrays.
@@ -109,7 +124,7 @@ template <class F, class T>
 ValueAndGrad<T> sharded_value_and_grad(F&& f, const std::vector<Array<T>>& x, int rows, int shard = 256) {
   return detail::sum_over_shards(x, rows, shard, [&](int begin, int end, ValueAndGrad<T>& out) {
     Tape<T> tape;
-    const auto parameters = tape.parameters(x);
+    const auto parameters = tape.parameters(trust(x));
     const Var<T> y = f(tape, parameters, begin, end);
     out.value = y.item();
     grad_into(out.grad, y, parameters);
@@ -136,7 +151,7 @@ void sharded_grouped_grad_into(std::span<T> out, F&& f, const std::vector<Array<
   parallel_for(static_cast<int>(cut.size()) - 1, [&](int i) {
     const std::size_t from = cut[static_cast<std::size_t>(i)], to = cut[static_cast<std::size_t>(i) + 1];
     Tape<T> tape;
-    const auto parameters = tape.parameters(x);
+    const auto parameters = tape.parameters(trust(x));
     const Var<T> y = f(tape, parameters, offset[from], offset[to]);
     grouped_grad_into(out.subspan(from * row, (to - from) * row), y, parameters,
                       offset.subspan(from, to - from + 1), weights);
@@ -144,12 +159,13 @@ void sharded_grouped_grad_into(std::span<T> out, F&& f, const std::vector<Array<
 }
 
 /// The Hessian of f at x times v.
-template <class F, class T>
-std::vector<Array<T>> hvp(F&& f, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v) {
+template <class F, class T, std::same_as<Array<T>>... D>
+std::vector<Array<T>> hvp(F&& f, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v,
+                          const D&... data) {
   Tape<T> tape;
-  const auto parameters = tape.parameters(x);
+  const auto parameters = tape.parameters(trust(x));
   auto out = detail::zero_value_and_grad(x).grad;
-  hvp_into(out, f(parameters), parameters, v);
+  hvp_into(out, f(parameters, tape.data(trust(data))...), parameters, v);
   return out;
 }
 
@@ -159,25 +175,25 @@ std::vector<Array<T>> sharded_hvp(F&& f, const std::vector<Array<T>>& x, const s
                                   int rows, int shard = 256) {
   const auto part = [&](int begin, int end, ValueAndGrad<T>& out) {
     Tape<T> tape;
-    const auto parameters = tape.parameters(x);
+    const auto parameters = tape.parameters(trust(x));
     hvp_into(out.grad, f(tape, parameters, begin, end), parameters, v);
   };
   return detail::sum_over_shards(x, rows, shard, part).grad;
 }
 
-/// J' H J v, where J is the Jacobian of the outputs z = f(x) and H the Hessian of the 1x1 loss(z): the
-/// Gauss-Newton approximation of the Hessian of loss(f(x)), positive where the loss is convex in z. J v is
-/// the derivative of J'u with respect to u, and J' a plain backward pass.
-template <class F, class L, class T>
+/// J' H J v, where J is the Jacobian of the outputs z = f(x, data...) and H the Hessian of the 1x1 loss(z):
+/// the Gauss-Newton approximation of the Hessian of loss(f(x)), positive where the loss is convex in z. J v
+/// is the derivative of J'u with respect to u, and J' a plain backward pass.
+template <class F, class L, class T, std::same_as<Array<T>>... D>
 std::vector<Array<T>> gauss_newton_product(F&& f, L&& loss, const std::vector<Array<T>>& x,
-                                           const std::vector<Array<T>>& v) {
+                                           const std::vector<Array<T>>& v, const D&... data) {
   detail::check_direction("gauss_newton_product", x, v);
   Tape<T> tape;
-  const auto parameters = tape.parameters(x);
-  const Var<T> z = f(parameters);
+  const auto parameters = tape.parameters(trust(x));
+  const Var<T> z = f(parameters, tape.data(trust(data))...);
   if (!z.node().needs_gradient) return detail::zero_value_and_grad(x).grad;
-  const Array<T> at = z.value(), zero = zeros_like(at);
-  const Var<T> u = tape.parameter(zero);
+  const Array<T> at = z.value();
+  const Var<T> u = tape.parameter(zeros_like(at));
   const Array<T> Jv = grad(detail::dot(grad_graph(dot(z, u), parameters), v), u);
   const Array<T> HJv = hvp([&](const std::vector<Var<T>>& p) { return loss(p.front()); },
                            std::vector<Array<T>>{at}, std::vector<Array<T>>{Jv})
@@ -188,27 +204,110 @@ std::vector<Array<T>> gauss_newton_product(F&& f, L&& loss, const std::vector<Ar
 /// The Fisher information of categorical distributions, averaged over rows, times v: mean over r of sum_a
 /// p_ra (d log p_ra) (d log p_ra)' v for log p = log_p(x) [n x C]. It is the Hessian of the mean KL(p || p')
 /// in p' at p' = p.
-template <class F, class T>
+template <class F, class T, std::same_as<Array<T>>... D>
 std::vector<Array<T>> fisher_vector_product(F&& log_p, const std::vector<Array<T>>& x,
-                                            const std::vector<Array<T>>& v) {
+                                            const std::vector<Array<T>>& v, const D&... data) {
   const auto metric = [](Var<T> z) {  // sum p z^2 / 2 has the Hessian diag(p)
     return sum(exp(stop_gradient(z)) * square(z)) * (T(0.5) / static_cast<T>(z.rows()));
   };
-  return gauss_newton_product(log_p, metric, x, v);
+  return gauss_newton_product(log_p, metric, x, v, data...);
+}
+
+/// J v and f(x), for the Jacobian J of the outputs f(x) in x: the derivative of J'u with respect to u, along
+/// v.
+template <class T>
+struct ValueAndTangent {
+  Array<T> value, tangent;
+};
+template <class F, class T, std::same_as<Array<T>>... D>
+ValueAndTangent<T> jvp(F&& f, const std::vector<Array<T>>& x, const std::vector<Array<T>>& v,
+                       const D&... data) {
+  detail::check_direction("jvp", x, v);
+  Tape<T> tape;
+  const auto parameters = tape.parameters(trust(x));
+  const Var<T> z = f(parameters, tape.data(trust(data))...);
+  Array<T> value = z.value();
+  if (!z.node().needs_gradient) return {value, zeros_like(value)};
+  const Var<T> u = tape.parameter(zeros_like(value));
+  const Var<T> along = detail::dot(grad_graph(dot(z, u), parameters), v);
+  return {std::move(value), grad(along, u)};
+}
+
+/// The Jacobian of the outputs f(x) [n x C] in all of x, [n C x d]: a backward pass for each output.
+template <class F, class T, std::same_as<Array<T>>... D>
+Array<T> jacobian(F&& f, const std::vector<Array<T>>& x, const D&... data) {
+  Tape<T> tape;
+  const auto parameters = tape.parameters(trust(x));
+  const Var<T> z = f(parameters, tape.data(trust(data))...);
+  std::vector<Array<T>> g = detail::zero_value_and_grad(x).grad;
+  std::size_t d = 0;
+  for (const auto& each : x) d += each.size();
+  Array<T> out = Array<T>::from_shape({z.shape().size(), d});
+  T* to = out.data();
+  for (int r = 0; r < z.rows(); ++r)
+    for (int c = 0; c < z.cols(); ++c) {
+      if (z.node().needs_gradient) grad_into(g, block(z, r, c, {1, 1}), parameters);
+      for (const auto& each : g) to = std::copy_n(each.data(), each.size(), to);
+    }
+  return out;
+}
+
+/// The Hessian of the 1x1 f(x) in all of x, [d x d]: a Hessian product for each entry of x.
+template <class F, class T, std::same_as<Array<T>>... D>
+Array<T> hessian(F&& f, const std::vector<Array<T>>& x, const D&... data) {
+  Tape<T> tape;
+  const auto parameters = tape.parameters(trust(x));
+  const Var<T> y = f(parameters, tape.data(trust(data))...);
+  auto Hv = detail::zero_value_and_grad(x).grad, v = Hv;
+  std::size_t d = 0;
+  for (const auto& each : x) d += each.size();
+  Array<T> out = zeros<T>(static_cast<int>(d), static_cast<int>(d));
+  T* to = out.data();
+  for (auto& each : v)
+    for (T& entry : values(each)) {
+      entry = 1;
+      if (y.node().needs_gradient) hvp_into(Hv, y, parameters, v);
+      entry = 0;
+      for (const auto& part : Hv) to = std::copy_n(part.data(), part.size(), to);
+    }
+  return out;
 }
 
 // One array, one Var: the same functions for the commonest case.
 
-template <class F, class T>
-requires std::invocable<F, Var<T>> Array<T> grad(F&& f, const Array<T>& x) {
-  return grad([&](const std::vector<Var<T>>& p) { return f(p.front()); }, std::vector<Array<T>>{x}).front();
+namespace detail {
+
+/// f of a Var, and of data, as a function of a vector.
+template <class T>
+auto of_one(auto& f) {
+  return [&f](const std::vector<Var<T>>& p, const auto&... data) { return f(p.front(), data...); };
 }
 
-template <class F, class T>
-requires std::invocable<F, Var<T>> Array<T> hvp(F&& f, const Array<T>& x, const Array<T>& v) {
-  return hvp([&](const std::vector<Var<T>>& p) { return f(p.front()); }, std::vector<Array<T>>{x},
-             std::vector<Array<T>>{v})
-      .front();
+}  // namespace detail
+
+template <class F, class T, std::same_as<Array<T>>... D>
+Array<T> grad(F&& f, const Array<T>& x, const D&... data) {
+  return grad(detail::of_one<T>(f), std::vector<Array<T>>{x}, data...).front();
+}
+
+template <class F, class T, std::same_as<Array<T>>... D>
+Array<T> hvp(F&& f, const Array<T>& x, const Array<T>& v, const D&... data) {
+  return hvp(detail::of_one<T>(f), std::vector<Array<T>>{x}, std::vector<Array<T>>{v}, data...).front();
+}
+
+template <class F, class T, std::same_as<Array<T>>... D>
+ValueAndTangent<T> jvp(F&& f, const Array<T>& x, const Array<T>& v, const D&... data) {
+  return jvp(detail::of_one<T>(f), std::vector<Array<T>>{x}, std::vector<Array<T>>{v}, data...);
+}
+
+template <class F, class T, std::same_as<Array<T>>... D>
+Array<T> jacobian(F&& f, const Array<T>& x, const D&... data) {
+  return jacobian(detail::of_one<T>(f), std::vector<Array<T>>{x}, data...);
+}
+
+template <class F, class T, std::same_as<Array<T>>... D>
+Array<T> hessian(F&& f, const Array<T>& x, const D&... data) {
+  return hessian(detail::of_one<T>(f), std::vector<Array<T>>{x}, data...);
 }
 
 }  // namespace lowvar

@@ -1,6 +1,6 @@
-// Grouped gradients. A node of the samples has one adjoint, of unit weight, for rows do not mix. A node of
-// the parameters alone has one for each group and weighting; where the two meet, rows are cut into groups and
-// weighted.
+// Grouped gradients. A node of the samples has one adjoint, of unit weight, for rows do not mix; where they
+// do inside groups, weights come first, and there is a pass for each weighting. A node of the parameters
+// alone has one for each group and weighting; where the two meet, rows are cut into groups and weighted.
 #include "autograd/grouped.h"
 
 #include <immintrin.h>
@@ -9,18 +9,38 @@
 
 #include "autograd/backward.h"
 #include "core/array.h"
+#include "core/sums.h"
 
 namespace lowvar {
 namespace {
 
 using namespace detail;
 
+/// Which nodes belong to samples. An array, or rows that were gathered, may be data or not: it is if it has
+/// as many rows as there are samples, or groups of them on the way.
+class Samples {
+ public:
+  template <class T>
+  explicit Samples(const Var<T>& y) : rows_{y.rows()} {}
+  /// Rows of the operand and the result of what regroups them.
+  void add(int rows) { rows_.push_back(rows); }
+  template <class T>
+  bool operator()(const Node<T>& node) const {
+    return node.data_rows == Node<T>::data_of_any_rows ||
+           std::ranges::find(rows_, node.data_rows) != rows_.end();
+  }
+
+ private:
+  std::vector<int> rows_;
+};
+
 template <class T>
 void check_column(const char* what, const Var<T>& y, const std::vector<Var<T>>& xs, At at) {
   check_targets(what, y, xs, at);
-  expect(y.cols() == 1 && y.node().per_row, what,
+  const Samples samples(y);
+  expect(y.cols() == 1 && (y.rows() == 1 || samples(y.node())), what,
          ": y must be one column with a number for each row of data, got ", y.shape(), at);
-  for (const auto& x : xs) expect(!x.node().per_row, what, ": x must be a parameter", at);
+  for (const auto& x : xs) expect(y.rows() == 1 || !samples(x.node()), what, ": x must be a parameter", at);
 }
 
 template <class T>
@@ -81,20 +101,20 @@ class Stream {
   T waiting_[line];
 };
 
-/// Rows of the samples may not mix, and a parameter may meet them only where all of it may matter to each.
+/// Throws unless the rows of the samples stay apart, and a parameter meets them only where all of it may
+/// matter to each.
 template <class T>
-void check_rows(const Frame<T>& f, int k, int n, At at) {
-  const Node<T>& operand = *f.x[static_cast<std::size_t>(k)];
+void check_apart(const Frame<T>& f, int k, bool of_samples, int n, At at) {
   const char* op = f.y->op->name;
   expect(f.y->shape.rows == n, op, ": mixes the rows of samples (", f.y->shape, " against ", n,
          " rows), which grouped gradients keep apart", at);
-  const bool apart = f.y->op->apart && f.y->op->apart(f, k);
-  expect(!operand.per_row || apart, op, ": operand ", k,
-         " mixes the rows of samples, which grouped gradients keep apart (an Array of several rows counts as "
+  const bool apart = f.y->op->apart && f.y->op->apart(f, k, of_samples);
+  expect(!of_samples || apart, op, ": operand ", k,
+         " mixes the rows of samples, which grouped gradients keep apart (an Array of as many rows counts as "
          "samples; Tape::constant makes one that does not)",
          at);
-  expect(operand.per_row || apart, op, ": a parameter of shape ", operand.shape, " meets ", n,
-         " rows of samples as operand ", k,
+  expect(of_samples || apart, op, ": a parameter of shape ", f.x[static_cast<std::size_t>(k)]->shape,
+         " meets ", n, " rows of samples as operand ", k,
          "; grouped gradients know linear, matmul, gather and broadcasting of one row", at);
 }
 
@@ -107,27 +127,41 @@ struct Meeting {
   bool accumulate;
 };
 
-/// What a sweep calls to write the gradients of all groups under all weightings to out [G*K x d].
+/// Where the gradients of all groups go, under weightings of the rows of y: group j's under weighting w
+/// begins at out + (j * weightings + w) * stride. Without weights the adjoints are weighted already.
+template <class T>
+struct Results {
+  T* out;
+  std::size_t d, stride, groups, weightings;
+  const Array<T>* weights;
+  int first;  // row of weights
+};
+
+/// What a sweep calls to write them.
 template <class T>
 class GroupedPass {
  public:
-  GroupedPass(Record<T>& record, std::span<const int> offset, const Array<T>& weights, std::span<T> out,
-              std::size_t d, At at)
-      : record_(record), offset_(offset), weights_(weights), out_(out.data()), d_(d), at_(at) {
+  GroupedPass(Record<T>& record, const Samples& samples, const int* groups, const Results<T>& to, At at)
+      : record_(record), samples_(samples), to_(to), at_(at) {
     int widest = 0, longest = 0;
-    for (const auto& node : record.nodes)
-      if (node.per_row) widest = std::max(widest, node.shape.cols);
-    for (std::size_t g = 0; g + 1 < offset.size(); ++g)
-      longest = std::max(longest, offset[g + 1] - offset[g]);
-    weighted_ = record.arena.template allocate<T>(Shape{longest, widest}.size());
-    put_off_ = out.size_bytes() > larger_than_caches && !record.trap;
+    for (const int i : record.order) widest = std::max(widest, record[i].shape.cols);
+    for (std::size_t g = 0; g < to.groups; ++g) longest = std::max(longest, groups[g + 1] - groups[g]);
+    if (to.weights) weighted_ = record.arena.template allocate<T>(Shape{longest, widest}.size());
+    put_off_ = to.weights && stack() * to.d * sizeof(T) > larger_than_caches && !record.trap;
   }
 
   void operator()(const Frame<T>& f, int i, int k, int x, const T* g) {
-    if (!f.y->per_row) return pull_back_parameters(f, i, k, x, g);
-    check_rows(f, k, offset_.back() - offset_.front(), at_);
+    if (!samples_(*f.y)) return pull_back_parameters(f, i, k, x, g);
     const Node<T>& operand = record_[x];
-    if (operand.per_row) {
+    const bool of_samples = samples_(operand);
+    const int* groups = visit(record_, i)->groups;
+    if (of_samples && f.y->op->regroup)
+      regroup(f, k, x, groups);
+    else
+      check_apart(f, k, of_samples, groups[to_.groups], at_);
+    if (of_samples) {
+      const int*& known = visit(record_, x)->groups;
+      if (!f.y->op->regroup) known = groups;
       const auto [to, accumulate] = open(record_, x, operand.shape.size());
       f.y->op->pullback(f, k, 0, f.y->shape.rows, g, to, accumulate);
       if (record_.trap) check_cotangent(f, k, to, at_);
@@ -149,10 +183,21 @@ class GroupedPass {
  private:
   static constexpr std::size_t larger_than_caches = 4'000'000;
 
-  std::size_t stack() const { return (offset_.size() - 1) * weights_.shape(1); }
-  T* room(int x) const { return record_.room[static_cast<std::size_t>(x)]; }
+  std::size_t stack() const { return to_.groups * to_.weightings; }
+  T* room(int x) { return visit(record_, x)->room; }
   /// From one adjoint of node x to the next.
-  std::size_t stride(int x) const { return room(x) ? d_ : record_[x].shape.size(); }
+  std::size_t stride(int x) { return room(x) ? to_.stride : record_[x].shape.size(); }
+
+  /// Sets the groups of node x, operand k of what lets rows meet in `groups`.
+  void regroup(const Frame<T>& f, int k, int x, const int* groups) {
+    int* of_x = record_.arena.template allocate<int>(to_.groups + 1);
+    const int*& known = visit(record_, x)->groups;
+    expect(f.y->op->regroup(f, k, {groups, to_.groups + 1}, {of_x, to_.groups + 1}) &&
+               (known == nullptr || std::equal(of_x, of_x + to_.groups + 1, known)),
+           f.y->op->name, ": rows of two groups of samples meet in operand ", k,
+           ", which grouped gradients keep apart", at_);
+    known = of_x;
+  }
 
   /// Between nodes of the parameters alone: each adjoint by itself.
   void pull_back_parameters(const Frame<T>& f, int i, int k, int x, const T* g) {
@@ -165,30 +210,33 @@ class GroupedPass {
     }
   }
 
-  /// The rows of a group of an adjoint g of node y, weighted.
-  void weigh(const Node<T>& y, const T* g, std::size_t group, std::size_t w) {
-    const auto cols = static_cast<std::size_t>(y.shape.cols);
+  /// The rows of a group of an adjoint g of node i, weighted.
+  const T* weigh(int i, const T* g, std::size_t group, std::size_t w) {
+    const auto cols = static_cast<std::size_t>(record_[i].shape.cols);
+    const int* groups = visit(record_, i)->groups;
+    const T* row = g + static_cast<std::size_t>(groups[group]) * cols;
+    if (to_.weights == nullptr) return row;
     T* to = weighted_;
-    for (int r = offset_[group]; r < offset_[group + 1]; ++r, to += cols) {
-      const T weight = weights_(r, w), *row = g + static_cast<std::size_t>(r - offset_.front()) * cols;
+    for (int r = groups[group]; r < groups[group + 1]; ++r, to += cols, row += cols) {
+      const T weight = (*to_.weights)(to_.first + r, w);
       for (std::size_t c = 0; c < cols; ++c) to[c] = weight * row[c];
     }
+    return weighted_;
   }
 
-  /// The cotangent of one group and the weighting of `weighted_`.
-  void pull_back_group(const Meeting<T>& m, std::size_t group, T* to) {
-    const int begin = offset_[group] - offset_.front(), end = offset_[group + 1] - offset_.front();
-    if (begin < end)
-      m.f.y->op->pullback(m.f, m.k, begin, end, weighted_, to, m.accumulate);
+  /// The cotangent of one group, whose weighted rows are g.
+  void pull_back_group(const Meeting<T>& m, std::size_t group, const T* g, T* to) {
+    const int* groups = visit(record_, m.i)->groups;
+    if (groups[group] < groups[group + 1])
+      record_[m.i].op->pullback(m.f, m.k, groups[group], groups[group + 1], g, to, m.accumulate);
     else if (!m.accumulate)
       std::fill_n(to, record_[m.x].shape.size(), T(0));
   }
 
   void pull_back_meeting(const Meeting<T>& m, T* to) {
-    for (std::size_t group = 0; group + 1 < offset_.size(); ++group)
-      for (std::size_t w = 0; w < weights_.shape(1); ++w, to += stride(m.x)) {
-        weigh(*m.f.y, m.g, group, w);
-        pull_back_group(m, group, to);
+    for (std::size_t group = 0; group < to_.groups; ++group)
+      for (std::size_t w = 0; w < to_.weightings; ++w, to += stride(m.x)) {
+        pull_back_group(m, group, weigh(m.i, m.g, group, w), to);
         if (record_.trap) check_cotangent(m.f, m.k, to, at_);
       }
   }
@@ -196,21 +244,23 @@ class GroupedPass {
   /// Each row of the result is put together in the cache, from all meetings, then written past it.
   void pull_back_row_by_row() {
     const auto mark = record_.arena.mark();
-    T *row = record_.arena.template allocate<T>(d_), *out = out_;
+    const std::size_t d = to_.d;
+    T *row = record_.arena.template allocate<T>(d), *out = to_.out;
     Stream<T> stream(out);
     std::size_t covered = 0;
     for (const auto& m : meetings_)
       if (!m.accumulate) covered += record_[m.x].shape.size();
-    for (std::size_t group = 0; group + 1 < offset_.size(); ++group)
-      for (std::size_t w = 0; w < weights_.shape(1); ++w, out += d_) {
+    for (std::size_t group = 0; group < to_.groups; ++group)
+      for (std::size_t w = 0; w < to_.weightings; ++w, out += d) {
         int weighed = -1;
-        if (covered < d_) std::copy_n(out, d_, row);
+        const T* g = nullptr;
+        if (covered < d) std::copy_n(out, d, row);
         for (const auto& m : meetings_) {
-          if (m.i != weighed) weigh(*m.f.y, m.g, group, w);
+          if (m.i != weighed) g = weigh(m.i, m.g, group, w);
           weighed = m.i;
-          pull_back_group(m, group, row + (room(m.x) - out_));
+          pull_back_group(m, group, g, row + (room(m.x) - to_.out));
         }
-        stream.write(row, d_);
+        stream.write(row, d);
       }
     stream.end();
     record_.arena.rewind(mark);
@@ -218,13 +268,11 @@ class GroupedPass {
   }
 
   Record<T>& record_;
-  std::span<const int> offset_;
-  const Array<T>& weights_;
-  T* out_;
-  std::size_t d_;
+  const Samples& samples_;
+  Results<T> to_;
   At at_;
-  T* weighted_;   // room for the rows of a group
-  bool put_off_;  // meetings, until the result can be written row by row
+  T* weighted_ = nullptr;  // room for the rows of a group
+  bool put_off_;           // meetings, until the result can be written row by row
   std::vector<Meeting<T>> meetings_;
 };
 
@@ -233,19 +281,14 @@ template <class T>
 void add_squared_norms(const Frame<T>& f, int k, const T* g, T* out) {
   const auto mark = f.arena->mark();
   const int n = f.y->shape.rows, p = f.x[0]->shape.cols, q = f.y->shape.cols;
-  const auto square_of = [](const T* x, std::size_t size) {
-    T total = 0;
-    for (std::size_t j = 0; j < size; ++j) total += x[j] * x[j];
-    return total;
-  };
   const std::size_t size = f.x[static_cast<std::size_t>(k)]->shape.size();
   T* part = f.y->op->outer == k ? nullptr : f.arena->template allocate<T>(size);
   for (int r = 0; r < n; ++r) {
     const T* row = g + Shape{r, q}.size();
     if (part) f.y->op->pullback(f, k, r, r + 1, row, part, false);
-    out[r] += part ? square_of(part, size)
-                   : square_of(row, static_cast<std::size_t>(q)) *
-                         square_of(f.x[0]->value + Shape{r, p}.size(), static_cast<std::size_t>(p));
+    out[r] += part ? sum_of_squares(part, size)
+                   : sum_of_squares(row, static_cast<std::size_t>(q)) *
+                         sum_of_squares(f.x[0]->value + Shape{r, p}.size(), static_cast<std::size_t>(p));
   }
   f.arena->rewind(mark);
 }
@@ -256,28 +299,67 @@ template <class T>
 void grouped_grad_into(std::span<T> out, Var<T> y, const std::vector<Var<T>>& xs, std::span<const int> offset,
                        const Array<T>& weights, At at) {
   check_column("grouped_grad", y, xs, at);
-  const int n = y.rows(), G = static_cast<int>(offset.size()) - 1, first = G < 0 ? 0 : offset.front();
-  expect(G >= 0 && first >= 0 && offset.back() == first + n && std::is_sorted(offset.begin(), offset.end()),
+  const int n = y.rows(), first = offset.empty() ? 0 : offset.front();
+  expect(!offset.empty() && first >= 0 && offset.back() == first + n &&
+             std::is_sorted(offset.begin(), offset.end()),
          "grouped_grad: offset must rise from ", first, " to ", first + n, at);
   expect(first + n <= shape(weights).rows, "grouped_grad: weights must have ", first + n, " rows, got ",
          shape(weights).rows, at);
   const std::size_t d = count_of(xs);
-  const Shape result{G * shape(weights).cols, static_cast<int>(d)};
+  const Shape result{side((offset.size() - 1) * weights.shape(1)), side(d)};
   expect(out.size() == result.size(), "grouped_grad: the result is ", result, ", not ", out.size(),
          " numbers", at);
   if (out.empty()) return;
 
   Record<T>& record = *y.record();
-  const auto mark = record.arena.mark();
-  std::vector<T*> column{out.data()};
-  for (const auto& x : xs) column.push_back(column.back() + x.shape().size());
-  begin_pass(record, y.index(), xs, [&](std::size_t k) { return column[k]; });
-  std::fill_n(open(record, y.index(), y.shape().size()).to, n, T(1));
-  GroupedPass<T> pass(record, offset, weights, out, d, at);
-  sweep(record, y.index(), pass);
-  pass.finish();
-  for (std::size_t k = 0; k < xs.size(); ++k) deliver(record, xs[k], result.rows, d, column[k]);
-  record.arena.rewind(mark);
+  const auto K = static_cast<std::size_t>(shape(weights).cols);
+  const int root = y.index();
+  // One pass for the weightings [w, w + count), which come one after another for each group.
+  const auto pass = [&](std::size_t w, std::size_t count, bool weigh_first) {
+    const Scratch<T> scratch(record);
+    const Results<T> to{out.data() + w * d,
+                        d,
+                        weigh_first ? K * d : d,
+                        offset.size() - 1,
+                        count,
+                        weigh_first ? nullptr : &weights,
+                        first};
+    std::vector<T*> column{to.out};
+    for (const auto& x : xs) column.push_back(column.back() + x.shape().size());
+    begin_pass(record, {&root, 1}, xs, [&](std::size_t k) { return column[k]; });
+    Samples samples(y);
+    bool meet = false;
+    for (const int i : record.order)
+      if (const Op<T>* op = record[i].op; op && op->regroup) {
+        meet = true;
+        samples.add(record[i].shape.rows);
+        for (const int x : record.operands(i)) samples.add(record[x].shape.rows);
+      }
+    if (meet && !weigh_first) return false;
+    int* groups = record.arena.template allocate<int>(offset.size());
+    for (std::size_t g = 0; g < offset.size(); ++g) groups[g] = offset[g] - first;
+    if (Visit<T>* v = visit(record, root); v->reached) {
+      v->groups = groups;
+      if (samples(record[root])) {
+        T* adjoint = open(record, root, y.shape().size()).to;
+        for (int r = 0; r < n; ++r)
+          adjoint[r] = weigh_first ? weights(static_cast<std::size_t>(first + r), w) : T(1);
+      } else {  // one row of parameters alone
+        T* adjoint = open(record, root, to.groups * count).to;
+        for (std::size_t g = 0; g < to.groups; ++g)
+          for (std::size_t k = 0; k < count; ++k)
+            *adjoint++ = groups[g] < groups[g + 1] ? weights(static_cast<std::size_t>(first), w + k) : T(0);
+      }
+      GroupedPass<T> pull(record, samples, groups, to, at);
+      sweep(record, pull);
+      pull.finish();
+    }
+    for (std::size_t k = 0; k < xs.size(); ++k)
+      deliver(record, xs[k], static_cast<int>(to.groups * count), to.stride, column[k]);
+    return true;
+  };
+  if (pass(0, K, false)) return;
+  for (std::size_t w = 0; w < K; ++w) pass(w, 1, true);
 }
 
 template <class T>
@@ -297,25 +379,27 @@ Array<T> squared_row_norms(Var<T> y, const std::vector<Var<T>>& xs, At at) {
   check_distinct("squared_row_norms", xs, at);
   Array<T> out = zeros<T>(y.rows(), 1);
   Record<T>& record = *y.record();
-  const auto mark = record.arena.mark();
+  const Scratch<T> scratch(record);
   T* marker = record.arena.template allocate<T>(1);  // adjoints of xs are never written
-  begin_pass(record, y.index(), xs, [&](std::size_t) { return marker; });
-  std::fill_n(open(record, y.index(), y.shape().size()).to, y.rows(), T(1));
-  sweep(record, y.index(), [&](const Frame<T>& f, int, int k, int x, const T* g) {
-    const Node<T>& operand = record[x];
-    if (f.y->per_row) check_rows(f, k, y.rows(), at);
-    const auto [to, accumulate] = open(record, x, operand.shape.size());
-    if (operand.per_row) {
+  const int root = y.index();
+  begin_pass(record, {&root, 1}, xs, [&](std::size_t) { return marker; });
+  if (!reached(record, root)) return out;
+  const Samples samples(y);
+  std::fill_n(open(record, root, y.shape().size()).to, y.rows(), T(1));
+  sweep(record, [&](const Frame<T>& f, int, int k, int x, const T* g) {
+    const bool of_samples = samples(record[x]);
+    if (samples(*f.y)) check_apart(f, k, of_samples, y.rows(), at);
+    const auto [to, accumulate] = open(record, x, record[x].shape.size());
+    if (of_samples) {
       f.y->op->pullback(f, k, 0, y.rows(), g, to, accumulate);
       if (record.trap) check_cotangent(f, k, to, at);
       return;
     }
-    expect(f.y->per_row && !accumulate && to == marker, f.y->op->name,
+    expect(samples(*f.y) && !accumulate && to == marker, f.y->op->name,
            ": squared_row_norms needs each parameter to meet the rows itself, and once", at);
     add_squared_norms(f, k, g, out.data());
-    if (record.trap) check_finite(out.data(), shape(out), at, f.y->op->name, ": a squared norm is");
+    if (record.trap) check_finite(out.data(), shape(out), at, false, f.y->op->name, ": a squared norm is");
   });
-  record.arena.rewind(mark);
   return out;
 }
 

@@ -15,11 +15,16 @@ struct OpEntry {
   Var<T> (*apply)(std::span<const Operand<T>>);
 };
 
-/// Every operation there is: of the lists in ops.h and maps.h, and the matrices.
+/// Every operation there is: of the lists in ops.h and maps.h, of matrices.h and images.h.
 template <class T>
 std::vector<OpEntry<T>> all_ops();
 
 namespace detail {
+
+template <class T>
+std::vector<OpEntry<T>> matrix_entries();
+template <class T>
+std::vector<OpEntry<T>> image_entries();
 
 /// Every way operands can broadcast to 3x4, and the edges: one row, one column, one number.
 inline std::vector<std::vector<Shape>> broadcast_patterns(int arity) {

@@ -1,6 +1,8 @@
 // The page you edit to add an operation on entries or rows; linear maps of entries have theirs, maps.h. An
 // operation is
 //   - a struct with its name, the domain its derivatives are tested on, its value on numbers and its rule;
+//     `reads`, if it is there, says which values the rule of each operand looks at (op.h): of a long chain
+//     the others need not be evaluated again;
 //   - a function for people to call;
 //   - its name in the list at the bottom, which compiles it and puts it under the gradient tests.
 // A rule is written once, on scalars: g is the cotangent, y the result, x (or a, b, c) the operands. It runs
@@ -11,11 +13,19 @@
 //   - NaN in, NaN out: of values, wherever the entry is read. Comparisons are 0 at NaN, `where` reads the
 //     branch it takes, and pow(x, 0) = pow(1, x) = 1, as in IEEE 754.
 //   - Outside its domain an elementwise value is what IEEE says (log -1 is NaN, log 0 is -infinity), and its
-//     derivative the limit of the rule (that of sqrt at 0 is infinite; of pow at 0 it may be NaN). Nothing
-//     elementwise throws. solve and log_det throw where the matrix is singular, in the backward pass too.
+//     derivative the limit of the rule (that of sqrt at 0 is infinite). Nothing elementwise throws, but
+//     `where` at a mask that is neither 0 nor 1. solve and log_det (matrices.h) throw where the matrix is
+//     singular, in the backward pass too.
 //   - At a kink the derivative is the one stated beside the op; those of piecewise linear ops are of the
 //     branch taken. Maxima of rows and columns take the first of equal entries.
+//   - What is cut off contributes 0 at every order, whatever the slope there: a cotangent is selected, by
+//     `where`, and never multiplied by a 0 that stands for "not taken", for 0 times infinity is NaN. So do
+//     relu, elu, abs, minimum, maximum, clip, where, huber, pow at 0, and exp_times, through which entropy
+//     and kl leave out what has no probability. A rule that has to be cut masks what goes into it, the
+//     cotangent and the operand, for its recorded products are differentiated too.
 #pragma once
+
+#include <limits>
 
 #include "autograd/maps.h"
 #include "autograd/tape.h"
@@ -29,10 +39,7 @@ struct Domain {
   bool binary = false;  // one of the two, nothing between
 };
 
-// Functions of two operands take the second as a template: xtensor has functions of the same names that would
-// otherwise fit an Array better.
-
-/// Records Definition applied to the operands; compiled in ops.cpp for the list below.
+/// Records Definition applied to the operands; compiled in elementwise_*.cpp for the list below.
 template <class Definition, class T>
 Var<T> record_elementwise(std::span<const Operand<T>> operands);
 
@@ -46,6 +53,7 @@ Var<T> record(const Operand<T>& first, const Rest&... rest) {
 
 struct Negate {
   static constexpr const char* name = "negate";
+  static constexpr unsigned reads[] = {reads_none};
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return -x; }
   static auto rule(auto g, auto, auto) { return -g; }
@@ -57,6 +65,7 @@ Var<T> negate(const Operand<T>& x) {
 
 struct Exp {
   static constexpr const char* name = "exp";
+  static constexpr unsigned reads[] = {reads_y};
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return exp(x); }
   static auto rule(auto g, auto y, auto) { return g * y; }
@@ -68,6 +77,7 @@ Var<T> exp(Var<T> x, At at = At::current()) {
 
 struct Log {
   static constexpr const char* name = "log";
+  static constexpr unsigned reads[] = {reads_a};
   static constexpr Domain domain[] = {{0.2, 3}};
   static auto value(auto x) { return log(x); }
   static auto rule(auto g, auto, auto x) { return g / x; }
@@ -79,9 +89,10 @@ Var<T> log(Var<T> x, At at = At::current()) {
 
 struct Sqrt {
   static constexpr const char* name = "sqrt";
+  static constexpr unsigned reads[] = {reads_y};
   static constexpr Domain domain[] = {{0.2, 3}};
   static auto value(auto x) { return sqrt(x); }
-  static auto rule(auto g, auto y, auto) { return 0.5 * g / y; }
+  static auto rule(auto g, auto y, auto) { return g / (2 * y); }
 };
 template <class T>
 Var<T> sqrt(Var<T> x, At at = At::current()) {
@@ -90,6 +101,7 @@ Var<T> sqrt(Var<T> x, At at = At::current()) {
 
 struct Square {
   static constexpr const char* name = "square";
+  static constexpr unsigned reads[] = {reads_a};
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return x * x; }
   static auto rule(auto g, auto, auto x) { return 2 * g * x; }
@@ -118,6 +130,7 @@ Var<T> times_slope_of_tanh(Var<T> a, Var<T> y, At at = At::current()) {
 
 struct Tanh {
   static constexpr const char* name = "tanh";
+  static constexpr unsigned reads[] = {reads_y};
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return tanh(x); }
   static auto rule(auto g, auto y, auto) { return times_slope_of_tanh(g, y); }
@@ -130,9 +143,10 @@ Var<T> tanh(Var<T> x, At at = At::current()) {
 /// max(x, 0); the derivative at 0 is 0.
 struct Relu {
   static constexpr const char* name = "relu";
+  static constexpr unsigned reads[] = {reads_a};
   static constexpr Domain domain[] = {{0.1, 2}};
   static auto value(auto x) { return x < 0 ? decltype(x)(0) : x; }
-  static auto rule(auto g, auto, auto x) { return g * greater(x, 0); }
+  static auto rule(auto g, auto, auto x) { return where(greater(x, 0), g, 0); }
 };
 template <class T>
 Var<T> relu(Var<T> x, At at = At::current()) {
@@ -141,6 +155,7 @@ Var<T> relu(Var<T> x, At at = At::current()) {
 
 struct Log1p {
   static constexpr const char* name = "log1p";
+  static constexpr unsigned reads[] = {reads_a};
   static constexpr Domain domain[] = {{-0.5, 2}};
   static auto value(auto x) { return log1p(x); }
   static auto rule(auto g, auto, auto x) { return g / (1 + x); }
@@ -152,6 +167,7 @@ Var<T> log1p(Var<T> x, At at = At::current()) {
 
 struct Expm1 {
   static constexpr const char* name = "expm1";
+  static constexpr unsigned reads[] = {reads_y};
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return expm1(x); }
   static auto rule(auto g, auto y, auto) { return g * (y + 1); }
@@ -164,6 +180,7 @@ Var<T> expm1(Var<T> x, At at = At::current()) {
 /// 1 / (1 + e^-x).
 struct Sigmoid {
   static constexpr const char* name = "sigmoid";
+  static constexpr unsigned reads[] = {reads_y};
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return 1 / (1 + exp(-x)); }
   static auto rule(auto g, auto y, auto) { return g * y * (1 - y); }
@@ -175,6 +192,7 @@ Var<T> sigmoid(Var<T> x, At at = At::current()) {
 
 struct Sin {
   static constexpr const char* name = "sin";
+  static constexpr unsigned reads[] = {reads_a};
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return sin(x); }
   static auto rule(auto g, auto, auto x) { return g * cos(x); }
@@ -186,6 +204,7 @@ Var<T> sin(Var<T> x, At at = At::current()) {
 
 struct Cos {
   static constexpr const char* name = "cos";
+  static constexpr unsigned reads[] = {reads_a};
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return cos(x); }
   static auto rule(auto g, auto, auto x) { return -g * sin(x); }
@@ -199,7 +218,11 @@ struct Atan {
   static constexpr const char* name = "atan";
   static constexpr Domain domain[] = {{}};
   static auto value(auto x) { return atan(x); }
-  static auto rule(auto g, auto, auto x) { return g / (1 + x * x); }
+  static auto rule(auto g, auto, auto x) {
+    const auto infinite = equal(abs(x), std::numeric_limits<float>::infinity());
+    const auto h = where(infinite, 0, x);
+    return where(infinite, 0, g) / (1 + h * h);
+  }
 };
 template <class T>
 Var<T> atan(Var<T> x, At at = At::current()) {
@@ -214,8 +237,9 @@ T sigmoid(T x) {
 /// log(1 + e^x), without overflow.
 struct Softplus {
   static constexpr const char* name = "softplus";
+  static constexpr unsigned reads[] = {reads_a};
   static constexpr Domain domain[] = {{}};
-  static auto value(auto x) { return (x > 0 ? x : decltype(x)(0)) + log1p(exp(-abs(x))); }
+  static auto value(auto x) { return (x > 0 ? x : decltype(x)(0)) + log1p_of_unit(exp(-abs(x))); }
   static auto rule(auto g, auto, auto x) { return g * sigmoid(x); }
 };
 template <class T>
@@ -223,12 +247,103 @@ Var<T> softplus(Var<T> x, At at = At::current()) {
   return record<Softplus>(Operand<T>(x, at));
 }
 
+/// log(1 / (1 + e^-x)), without overflow.
+struct LogSigmoid {
+  static constexpr const char* name = "log_sigmoid";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return (x > 0 ? decltype(x)(0) : x) - log1p(exp(-abs(x))); }
+  static auto rule(auto g, auto, auto x) { return g * sigmoid(-x); }
+};
+template <class T>
+Var<T> log_sigmoid(Var<T> x, At at = At::current()) {
+  return record<LogSigmoid>(Operand<T>(x, at));
+}
+
+/// x / (1 + e^-x) (Hendrycks & Gimpel 2016; Ramachandran et al. 2017: swish).
+struct Silu {
+  static constexpr const char* name = "silu";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) {
+    const auto s = sigmoid(x);
+    return s == 0 ? s : x * s;
+  }
+  static auto rule(auto g, auto y, auto x) {
+    const auto s = sigmoid(x);
+    return g * (s + where(equal(s, 1), 0, y) * (1 - s));
+  }
+};
+template <class T>
+Var<T> silu(Var<T> x, At at = At::current()) {
+  return record<Silu>(Operand<T>(x, at));
+}
+
+/// 2 / sqrt(pi) times the integral of e^-t^2 from 0 to x.
+struct Erf {
+  static constexpr const char* name = "erf";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return erf(x); }
+  static auto rule(auto g, auto, auto x) {
+    const auto h = clip(x, -40, 40);  // e^-h^2 is 0 there, and infinities stay out of its derivatives
+    return 1.1283791670955126 * (g * exp(-h * h));
+  }
+};
+template <class T>
+Var<T> erf(Var<T> x, At at = At::current()) {
+  return record<Erf>(Operand<T>(x, at));
+}
+
+/// Phi(x), the probability that a standard normal number is below x, accurate in both tails.
+struct NormalCdf {
+  static constexpr const char* name = "normal_cdf";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return normal_cdf(x); }
+  static auto rule(auto g, auto, auto x) {
+    const auto h = clip(x, -40, 40);
+    return 0.3989422804014327 * (g * exp(-h * h / 2));
+  }
+};
+template <class T>
+Var<T> normal_cdf(Var<T> x, At at = At::current()) {
+  return record<NormalCdf>(Operand<T>(x, at));
+}
+
+/// x Phi(x) (Hendrycks & Gimpel 2016), exactly, not by the approximation with tanh.
+struct Gelu {
+  static constexpr const char* name = "gelu";
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) {
+    const auto p = normal_cdf(x);
+    return p == 0 ? p : x * p;
+  }
+  static auto rule(auto g, auto, auto x) {
+    const auto h = clip(x, -40, 40);
+    return g * (normal_cdf(x) + 0.3989422804014327 * (h * exp(-h * h / 2)));
+  }
+};
+template <class T>
+Var<T> gelu(Var<T> x, At at = At::current()) {
+  return record<Gelu>(Operand<T>(x, at));
+}
+
+/// log |Gamma(x)|; differentiable for x > 0, NaN below.
+struct Lgamma {
+  static constexpr const char* name = "lgamma";
+  static constexpr Domain domain[] = {{0.5, 3}};
+  static auto value(auto x) { return lgamma(x); }
+  static auto rule(auto g, auto, auto x) { return g * digamma(x); }
+};
+template <class T>
+Var<T> lgamma(Var<T> x, At at = At::current()) {
+  return record<Lgamma>(Operand<T>(x, at));
+}
+
 /// |x|; the derivative at 0 is 0.
 struct Abs {
   static constexpr const char* name = "abs";
+  static constexpr unsigned reads[] = {reads_a};
   static constexpr Domain domain[] = {{0.1, 2}};
   static auto value(auto x) { return abs(x); }
-  static auto rule(auto g, auto, auto x) { return g * (greater(x, 0) - greater(-x, 0)); }
+  static auto rule(auto g, auto, auto x) { return where(greater(x, 0), g, where(less(x, 0), -g, 0)); }
 };
 template <class T>
 Var<T> abs(Var<T> x, At at = At::current()) {
@@ -240,7 +355,7 @@ struct Elu {
   static constexpr const char* name = "elu";
   static constexpr Domain domain[] = {{0.1, 2}};
   static auto value(auto x) { return x > 0 ? x : expm1(x); }
-  static auto rule(auto g, auto y, auto x) { return g * (1 + less_equal(x, 0) * y); }
+  static auto rule(auto g, auto y, auto x) { return g * (1 + where(greater(x, 0), 0, y)); }
 };
 template <class T>
 Var<T> elu(Var<T> x, At at = At::current()) {
@@ -251,6 +366,7 @@ Var<T> elu(Var<T> x, At at = At::current()) {
 
 struct Add {
   static constexpr const char* name = "add";
+  static constexpr unsigned reads[] = {reads_none, reads_none};
   static constexpr Domain domain[] = {{}, {}};
   static auto value(auto a, auto b) { return a + b; }
   static auto rule_a(auto g, auto, auto, auto) { return g; }
@@ -263,6 +379,7 @@ Var<T> add(const Operand<T>& a, const Operand<T>& b) {
 
 struct Subtract {
   static constexpr const char* name = "subtract";
+  static constexpr unsigned reads[] = {reads_none, reads_none};
   static constexpr Domain domain[] = {{}, {}};
   static auto value(auto a, auto b) { return a - b; }
   static auto rule_a(auto g, auto, auto, auto) { return g; }
@@ -275,6 +392,7 @@ Var<T> subtract(const Operand<T>& a, const Operand<T>& b) {
 
 struct Multiply {
   static constexpr const char* name = "multiply";
+  static constexpr unsigned reads[] = {reads_b, reads_a};
   static constexpr Domain domain[] = {{}, {}};
   static auto value(auto a, auto b) { return a * b; }
   static auto rule_a(auto g, auto, auto, auto b) { return g * b; }
@@ -287,6 +405,7 @@ Var<T> multiply(const Operand<T>& a, const Operand<T>& b) {
 
 struct Divide {
   static constexpr const char* name = "divide";
+  static constexpr unsigned reads[] = {reads_b, reads_b | reads_y};
   static constexpr Domain domain[] = {{}, {0.5, 2}};
   static auto value(auto a, auto b) { return a / b; }
   static auto rule_a(auto g, auto, auto, auto b) { return g / b; }
@@ -297,122 +416,224 @@ Var<T> divide(const Operand<T>& a, const Operand<T>& b) {
   return record<Divide>(a, b);
 }
 
-// xtensor's operators take anything beside one of its arrays; these are closer, so that Var * Array is a Var.
-#define LOWVAR_ARRAY_OPERATOR(symbol, name)                                  \
-  template <class T, class A>                                                \
-  requires std::same_as<std::remove_cvref_t<A>, Array<T>> Var<T>             \
-  operator symbol(Var<T> a, A&& b) {                                         \
-    return name(Operand<T>(a), Operand<T>(static_cast<const Array<T>&>(b))); \
-  }                                                                          \
-  template <class A, class T>                                                \
-  requires std::same_as<std::remove_cvref_t<A>, Array<T>> Var<T>             \
-  operator symbol(A&& a, Var<T> b) {                                         \
-    return name(Operand<T>(static_cast<const Array<T>&>(a)), Operand<T>(b)); \
-  }
-LOWVAR_ARRAY_OPERATOR(+, add)
-LOWVAR_ARRAY_OPERATOR(-, subtract)
-LOWVAR_ARRAY_OPERATOR(*, multiply)
-LOWVAR_ARRAY_OPERATOR(/, divide)
-#undef LOWVAR_ARRAY_OPERATOR
-
-/// a to the power b, for a > 0.
+/// a to the power b: for a > 0, and for a <= 0 where b is a whole number. At a = 0 the derivatives are those
+/// of the polynomial where b is a whole number, and that with respect to b is 0 for b >= 0.
 struct Pow {
   static constexpr const char* name = "pow";
   static constexpr Domain domain[] = {{0.5, 2}, {}};
   static auto value(auto a, auto b) { return pow(a, b); }
-  static auto rule_a(auto g, auto, auto a, auto b) { return g * b * pow(a, b - 1); }
-  static auto rule_b(auto g, auto y, auto a, auto) { return g * y * log(a); }
+  static auto rule_a(auto g, auto, auto a, auto b) {
+    // b a^(b-1) is 0 at b = 0, where a^-1 may be infinite: below 1e-37 it is, in float.
+    const auto flat = where(equal(b, 0), less(abs(a), 1e-37f), 0);
+    return where(flat, 0, g) * b * pow(where(flat, 1, a), b - 1);
+  }
+  static auto rule_b(auto g, auto y, auto a, auto b) {
+    const auto flat = where(equal(a, 0), greater_equal(b, 0), 0);
+    return where(flat, 0, g) * y * log(where(flat, 1, a));
+  }
 };
-template <class T, OperandOf<T> B>
-Var<T> pow(Var<T> a, B&& b, At at = At::current()) {
-  return record<Pow>(Operand<T>(a, at), Operand<T>(b, at));
+template <class T>
+Var<T> pow(const Operand<T>& a, const Operand<T>& b) {
+  return record<Pow>(a, b);
+}
+
+/// e^l b; 0, as are its derivatives, where e^l is 0, whatever b is: a term of an expectation whose weights
+/// are given by their logarithms.
+struct ExpTimes {
+  static constexpr const char* name = "exp_times";
+  static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto l, auto b) { return exp_times(l, b); }
+  static auto rule_a(auto g, auto y, auto l, auto) { return where(equal(exp(l), 0), 0, g) * y; }
+  static auto rule_b(auto g, auto, auto l, auto) { return exp_times(l, g); }
+};
+template <class T>
+Var<T> exp_times(const Operand<T>& a, const Operand<T>& b) {
+  return record<ExpTimes>(a, b);
+}
+
+/// x^2 / 2 up to |x| = delta, |x| delta - delta^2 / 2 beyond (Huber 1964); delta carries no gradient.
+struct Huber {
+  static constexpr const char* name = "huber";
+  static constexpr unsigned reads[] = {reads_a | reads_b};
+  static constexpr Domain domain[] = {{}, {2.5, 3}};
+  static auto value(auto x, auto delta) {
+    const auto a = abs(x);
+    return a <= delta ? x * x / 2 : delta * (a - delta / 2);
+  }
+  static auto rule_a(auto g, auto, auto x, auto delta) { return g * clip(x, -delta, delta); }
+};
+template <class T>
+Var<T> huber(const Operand<T>& a, const Operand<T>& b) {
+  return record<Huber>(a, b);
+}
+
+/// a log b; 0 where a is 0, whatever b is, and so are the derivatives where b <= 0 too.
+struct Xlogy {
+  static constexpr const char* name = "xlogy";
+  static constexpr Domain domain[] = {{}, {0.5, 3}};
+  static auto value(auto a, auto b) { return a == 0 && b == b ? decltype(a)(0) : a * log(b); }
+  static auto rule_a(auto g, auto, auto a, auto b) {
+    const auto none = where(equal(a, 0), less_equal(b, 0), 0);
+    return where(none, 0, g) * log(where(none, 1, b));
+  }
+  static auto rule_b(auto g, auto, auto a, auto b) {
+    const auto none = where(equal(a, 0), less_equal(b, 0), 0);
+    return where(none, 0, g) * a / where(none, 1, b);
+  }
+};
+template <class T>
+Var<T> xlogy(const Operand<T>& a, const Operand<T>& b) {
+  return record<Xlogy>(a, b);
+}
+
+/// The n-th derivative of digamma at x > 0, n a whole number up to 60, which carries no gradient.
+struct Polygamma {
+  static constexpr const char* name = "polygamma";
+  static constexpr Domain domain[] = {{0, 1, true}, {0.5, 3}};
+  static auto value(auto n, auto x) { return polygamma(n, x); }
+  static auto rule_b(auto g, auto, auto n, auto x) { return g * polygamma(n + 1, x); }
+};
+template <class T>
+Var<T> polygamma(const Operand<T>& n, const Operand<T>& x) {
+  return record<Polygamma>(n, x);
+}
+/// The derivative of log Gamma at x > 0.
+template <class T>
+Var<T> digamma(Var<T> x, At at = At::current()) {
+  return polygamma(0, x, at);
 }
 
 /// The smaller; where both are equal the derivative goes to a.
 struct Minimum {
   static constexpr const char* name = "minimum";
+  static constexpr unsigned reads[] = {reads_a | reads_b, reads_a | reads_b};
   static constexpr Domain domain[] = {{-2, -0.1}, {0.1, 2}};
   static auto value(auto a, auto b) { return a <= b || a != a ? a : b; }
-  static auto rule_a(auto g, auto, auto a, auto b) { return g * less_equal(a, b); }
-  static auto rule_b(auto g, auto, auto a, auto b) { return g * greater(a, b); }
+  static auto rule_a(auto g, auto, auto a, auto b) { return where(less_equal(a, b), g, 0); }
+  static auto rule_b(auto g, auto, auto a, auto b) { return where(greater(a, b), g, 0); }
 };
-template <class T, OperandOf<T> B>
-Var<T> minimum(Var<T> a, B&& b, At at = At::current()) {
-  return record<Minimum>(Operand<T>(a, at), Operand<T>(b, at));
+template <class T>
+Var<T> minimum(const Operand<T>& a, const Operand<T>& b) {
+  return record<Minimum>(a, b);
 }
 
 /// The larger; where both are equal the derivative goes to a.
 struct Maximum {
   static constexpr const char* name = "maximum";
+  static constexpr unsigned reads[] = {reads_a | reads_b, reads_a | reads_b};
   static constexpr Domain domain[] = {{-2, -0.1}, {0.1, 2}};
   static auto value(auto a, auto b) { return a >= b || a != a ? a : b; }
-  static auto rule_a(auto g, auto, auto a, auto b) { return g * (1 - greater(b, a)); }
-  static auto rule_b(auto g, auto, auto a, auto b) { return g * greater(b, a); }
+  static auto rule_a(auto g, auto, auto a, auto b) { return where(greater(b, a), 0, g); }
+  static auto rule_b(auto g, auto, auto a, auto b) { return where(greater(b, a), g, 0); }
 };
-template <class T, OperandOf<T> B>
-Var<T> maximum(Var<T> a, B&& b, At at = At::current()) {
-  return record<Maximum>(Operand<T>(a, at), Operand<T>(b, at));
+template <class T>
+Var<T> maximum(const Operand<T>& a, const Operand<T>& b) {
+  return record<Maximum>(a, b);
 }
 
-/// 1 where a > b, else 0. Piecewise constant: carries no gradient.
-struct Greater {
-  static constexpr const char* name = "greater";
-  static constexpr bool piecewise_constant = true;
+/// log(e^a + e^b), without overflow; the derivatives are 1/2 where both are -infinity.
+struct Logaddexp {
+  static constexpr const char* name = "logaddexp";
   static constexpr Domain domain[] = {{}, {}};
+  static auto value(auto a, auto b) {
+    return Maximum::value(a, b) + log1p(exp(a == b ? decltype(a)(0) : -abs(a - b)));
+  }
+  static auto rule_a(auto g, auto y, auto a, auto b) { return g * sigmoid(difference(y, a, b)); }
+  static auto rule_b(auto g, auto y, auto a, auto b) { return g * sigmoid(difference(y, b, a)); }
+
+ private:
+  static auto difference(auto y, auto a, auto b) {
+    const auto none = equal(y, -std::numeric_limits<float>::infinity());
+    return where(none, 0, a) - where(none, 0, b);
+  }
+};
+template <class T>
+Var<T> logaddexp(const Operand<T>& a, const Operand<T>& b) {
+  return record<Logaddexp>(a, b);
+}
+
+/// What comparisons have in common.
+struct Comparison {
+  static constexpr bool piecewise_constant = true;
+  static constexpr bool zero_or_one = true;
+  static constexpr Domain domain[] = {{}, {}};
+};
+
+/// 1 where a > b, else 0. Piecewise constant: carries no gradient.
+struct Greater : Comparison {
+  static constexpr const char* name = "greater";
   static auto value(auto a, auto b) { return greater(a, b); }
 };
-template <class T, OperandOf<T> B>
-Var<T> greater(Var<T> a, B&& b, At at = At::current()) {
-  return record<Greater>(Operand<T>(a, at), Operand<T>(b, at));
+template <class T>
+Var<T> greater(const Operand<T>& a, const Operand<T>& b) {
+  return record<Greater>(a, b);
 }
 
 /// 1 where a <= b, else 0. Piecewise constant: carries no gradient.
-struct LessEqual {
+struct LessEqual : Comparison {
   static constexpr const char* name = "less_equal";
-  static constexpr bool piecewise_constant = true;
-  static constexpr Domain domain[] = {{}, {}};
   static auto value(auto a, auto b) { return less_equal(a, b); }
 };
-template <class T, OperandOf<T> B>
-Var<T> less_equal(Var<T> a, B&& b, At at = At::current()) {
-  return record<LessEqual>(Operand<T>(a, at), Operand<T>(b, at));
+template <class T>
+Var<T> less_equal(const Operand<T>& a, const Operand<T>& b) {
+  return record<LessEqual>(a, b);
 }
 
 /// 1 where a < b, else 0. Piecewise constant: carries no gradient.
-struct Less {
+struct Less : Comparison {
   static constexpr const char* name = "less";
-  static constexpr bool piecewise_constant = true;
-  static constexpr Domain domain[] = {{}, {}};
-  static auto value(auto a, auto b) { return decltype(a)(a < b); }
+  static auto value(auto a, auto b) { return less(a, b); }
 };
-template <class T, OperandOf<T> B>
-Var<T> less(Var<T> a, B&& b, At at = At::current()) {
-  return record<Less>(Operand<T>(a, at), Operand<T>(b, at));
+template <class T>
+Var<T> less(const Operand<T>& a, const Operand<T>& b) {
+  return record<Less>(a, b);
 }
 
 /// 1 where a >= b, else 0. Piecewise constant: carries no gradient.
-struct GreaterEqual {
+struct GreaterEqual : Comparison {
   static constexpr const char* name = "greater_equal";
-  static constexpr bool piecewise_constant = true;
-  static constexpr Domain domain[] = {{}, {}};
-  static auto value(auto a, auto b) { return decltype(a)(a >= b); }
+  static auto value(auto a, auto b) { return greater_equal(a, b); }
 };
-template <class T, OperandOf<T> B>
-Var<T> greater_equal(Var<T> a, B&& b, At at = At::current()) {
-  return record<GreaterEqual>(Operand<T>(a, at), Operand<T>(b, at));
+template <class T>
+Var<T> greater_equal(const Operand<T>& a, const Operand<T>& b) {
+  return record<GreaterEqual>(a, b);
 }
 
 /// 1 where a = b, else 0. Piecewise constant: carries no gradient.
-struct Equal {
+struct Equal : Comparison {
   static constexpr const char* name = "equal";
-  static constexpr bool piecewise_constant = true;
   static constexpr Domain domain[] = {{0, 1, true}, {0, 1, true}};
-  static auto value(auto a, auto b) { return decltype(a)(a == b); }
+  static auto value(auto a, auto b) { return equal(a, b); }
 };
-template <class T, OperandOf<T> B>
-Var<T> equal(Var<T> a, B&& b, At at = At::current()) {
-  return record<Equal>(Operand<T>(a, at), Operand<T>(b, at));
+template <class T>
+Var<T> equal(const Operand<T>& a, const Operand<T>& b) {
+  return record<Equal>(a, b);
 }
+
+// For people: a Var on either side, and beside it a Var, an Array or a number.
+#define LOWVAR_OF_TWO_OPERANDS(name)                    \
+  template <class T, OperandOf<T> B>                    \
+  Var<T> name(Var<T> a, B&& b, At at = At::current()) { \
+    return name(Operand<T>(a, at), Operand<T>(b, at));  \
+  }                                                     \
+  template <class T, ConstantOf<T> A>                   \
+  Var<T> name(A&& a, Var<T> b, At at = At::current()) { \
+    return name(Operand<T>(a, at), Operand<T>(b, at));  \
+  }
+LOWVAR_OF_TWO_OPERANDS(pow)
+LOWVAR_OF_TWO_OPERANDS(exp_times)
+LOWVAR_OF_TWO_OPERANDS(polygamma)
+LOWVAR_OF_TWO_OPERANDS(huber)
+LOWVAR_OF_TWO_OPERANDS(xlogy)
+LOWVAR_OF_TWO_OPERANDS(logaddexp)
+LOWVAR_OF_TWO_OPERANDS(minimum)
+LOWVAR_OF_TWO_OPERANDS(maximum)
+LOWVAR_OF_TWO_OPERANDS(greater)
+LOWVAR_OF_TWO_OPERANDS(less_equal)
+LOWVAR_OF_TWO_OPERANDS(less)
+LOWVAR_OF_TWO_OPERANDS(greater_equal)
+LOWVAR_OF_TWO_OPERANDS(equal)
+#undef LOWVAR_OF_TWO_OPERANDS
 
 // ---- Three operands ----
 
@@ -420,10 +641,15 @@ Var<T> equal(Var<T> a, B&& b, At at = At::current()) {
 /// closed interval, and the bounds carry none.
 struct Clip {
   static constexpr const char* name = "clip";
+  static constexpr unsigned reads[] = {reads_a | reads_b | reads_c};
   static constexpr Domain domain[] = {{}, {-3, -2.5}, {2.5, 3}};
-  static auto value(auto x, auto low, auto high) { return Minimum::value(Maximum::value(x, low), high); }
+  /// Minimum::value(Maximum::value(x, low), high), as g++ vectorises it.
+  static auto value(auto x, auto low, auto high) {
+    const auto held = x < low ? low : (low == low ? x : low);
+    return held > high ? high : (high == high ? held : high);
+  }
   static auto rule_a(auto g, auto, auto x, auto low, auto high) {
-    return g * less_equal(low, x) * less_equal(x, high);
+    return where(less_equal(low, x), where(less_equal(x, high), g, 0), 0);
   }
 };
 template <class T, OperandOf<T> L, OperandOf<T> H>
@@ -431,16 +657,27 @@ Var<T> clip(Var<T> x, L&& low, H&& high, At at = At::current()) {
   return record<Clip>(Operand<T>(x, at), Operand<T>(low, at), Operand<T>(high, at));
 }
 
-/// a where mask is 1, b where it is 0. The mask, a comparison's result, carries no gradient.
+/// a where mask is 1, b where it is 0. The mask, a comparison's result, carries no gradient; throws where it
+/// is neither.
 struct Where {
   static constexpr const char* name = "where";
+  static constexpr unsigned reads[] = {reads_none, reads_a, reads_a};
+  static constexpr bool takes_mask = true;  // as operand 0
   static constexpr Domain domain[] = {{0, 1, true}, {}, {}};
-  static auto value(auto mask, auto a, auto b) { return mask != 0 ? a : b; }
-  static auto rule_b(auto g, auto, auto mask, auto, auto) { return g * mask; }
-  static auto rule_c(auto g, auto, auto mask, auto, auto) { return g * (1 - mask); }
+  static auto value(auto mask, auto a, auto b) { return where(mask, a, b); }
+  static auto rule_b(auto g, auto, auto mask, auto, auto) { return where(mask, g, 0); }
+  static auto rule_c(auto g, auto, auto mask, auto, auto) { return where(mask, 0, g); }
 };
 template <class T, OperandOf<T> A, OperandOf<T> B>
 Var<T> where(Var<T> mask, A&& a, B&& b, At at = At::current()) {
+  return record<Where>(Operand<T>(mask, at), Operand<T>(a, at), Operand<T>(b, at));
+}
+template <class T, ConstantOf<T> M, OperandOf<T> B>
+Var<T> where(M&& mask, Var<T> a, B&& b, At at = At::current()) {
+  return record<Where>(Operand<T>(mask, at), Operand<T>(a, at), Operand<T>(b, at));
+}
+template <class T, ConstantOf<T> M, ConstantOf<T> A>
+Var<T> where(M&& mask, A&& a, Var<T> b, At at = At::current()) {
   return record<Where>(Operand<T>(mask, at), Operand<T>(a, at), Operand<T>(b, at));
 }
 
@@ -504,35 +741,15 @@ struct LogSumExp {
     for (int r = 0; r < rows; ++r) e[r] = sum(e + r * cols, cols);
     for (int r = 0; r < rows; ++r) y[r] += log(e[r]);
   }
-  static auto rule(auto g, auto y, auto x, auto) { return g * exp(x - y); }
+  static auto rule(auto g, auto y, auto x, auto) {
+    const auto none = equal(y, -std::numeric_limits<float>::infinity());  // all of x is: its shares are 0
+    return g * exp(x - where(none, 0, y));
+  }
 };
 template <class T>
 Var<T> logsumexp(Var<T> x, At at = At::current()) {
   return record_rowwise<LogSumExp>(x, at);
 }
-
-// ---- Matrices: a closed family, defined, value and rule together, in ops.cpp ----
-
-/// A B, A' B and A B'.
-template <class T>
-Var<T> matmul(Var<T> a, Var<T> b, At at = At::current());
-template <class T>
-Var<T> matmul_tn(Var<T> a, Var<T> b, At at = At::current());
-template <class T>
-Var<T> matmul_nt(Var<T> a, Var<T> b, At at = At::current());
-
-/// x W + b for x [n x p], W [p x q], b [1 x q].
-template <class T>
-Var<T> linear(Var<T> x, Var<T> W, Var<T> b, At at = At::current());
-
-/// X with A X = B, and with A' X = B, for A [n x n] and B [n x k]. Throws where A is singular.
-template <class T>
-Var<T> solve(Var<T> A, Var<T> B, At at = At::current());
-template <class T>
-Var<T> solve_transposed(Var<T> A, Var<T> B, At at = At::current());
-/// log |det A|, 1x1. Throws where A is singular.
-template <class T>
-Var<T> log_det(Var<T> A, At at = At::current());
 
 /// The value of x as a constant of its own tape: derivatives stop here.
 template <class T>
@@ -540,9 +757,11 @@ Var<T> stop_gradient(Var<T> x);
 
 // ---- The lists ----
 
-using ElementwiseOps = List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, Expm1, Sigmoid, Softplus, Sin,
-                            Cos, Atan, Abs, Elu, Add, Subtract, Multiply, Divide, TimesSlopeOfTanh, Pow,
-                            Minimum, Maximum, Greater, LessEqual, Less, GreaterEqual, Equal, Clip, Where>;
+using ElementwiseOps =
+    List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, Expm1, Sigmoid, Softplus, Sin, Cos, Atan, Abs,
+         Elu, Add, Subtract, Multiply, Divide, TimesSlopeOfTanh, Pow, ExpTimes, Huber, LogSigmoid, Silu, Erf,
+         NormalCdf, Gelu, Lgamma, Polygamma, Logaddexp, Xlogy, Minimum, Maximum, Greater, LessEqual, Less,
+         GreaterEqual, Equal, Clip, Where>;
 
 using RowOps = List<LogSoftmax, LogSumExp>;
 

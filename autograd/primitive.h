@@ -2,7 +2,7 @@
 //   elementwise  a scalar rule, run by one row loop on numbers or recorded on Vars (ops.h);
 //   rows         the same, where the value is computed a row at a time (ops.h);
 //   linear map   the cotangent is the adjoint map applied to g, its adjoint is the map (maps.h).
-// A matrix product's cotangents are products again (ops.cpp).
+// A matrix product's cotangents are products again (matrices.cpp).
 // Included by ops.cpp, and by whoever defines an operation of their own elsewhere.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "autograd/chain.h"
 #include "autograd/op.h"
 #include "autograd/ops.h"
 
@@ -25,23 +26,39 @@ std::string operand_shapes(const Record<T>& record, std::span<const int> nodes) 
   return out;
 }
 
-/// Appends the node of `op` on these operands, and returns the room for its value. References to nodes end
-/// here.
+/// Appends the node of `op` on these operands, its value not written. References to nodes end here.
 template <class T>
-T* append(Record<T>& record, const Op<T>* op, std::span<const int> operands, Shape shape) {
+Node<T>& append_node(Record<T>& record, const Op<T>* op, std::span<const int> operands, Shape shape) {
   Node<T> node;
   node.op = op;
   node.shape = shape;
-  for (std::size_t i = 0; i < operands.size(); ++i) {
-    const Node<T>& x = record[operands[i]];
-    node.operand[i] = operands[i];
+  node.first_operand = static_cast<int>(record.operand.size());
+  node.operands = static_cast<int>(operands.size());
+  for (const int i : operands) {
+    const Node<T>& x = record[i];
+    record.operand.push_back(i);
     node.needs_gradient |= x.needs_gradient;
-    node.per_row |= x.per_row;
+    node.add_data_rows(x.data_rows);
   }
-  T* value = record.arena.template allocate<T>(shape.size());
-  node.value = value;
   record.nodes.push_back(node);
+  return record.nodes.back();
+}
+
+/// The same, and returns the room for its value.
+template <class T>
+T* append(Record<T>& record, const Op<T>* op, std::span<const int> operands, Shape shape) {
+  for (const int i : operands) value_of(record, i);
+  T* value = record.arena.template allocate<T>(shape.size());
+  append_node(record, op, operands, shape).value = value;
   return value;
+}
+
+/// The node of an operand that is of no samples; of an Array, whatever its rows.
+template <class T>
+int node_of_matrix(Record<T>& record, const Operand<T>& x) {
+  const int i = node_of(record, x);
+  if (!x.is_var) record[i].data_rows = Node<T>::no_data;
+  return i;
 }
 
 // ---- Elementwise ----
@@ -52,6 +69,17 @@ constexpr int arity = static_cast<int>(std::size(D::domain));
 template <class D>
 constexpr bool piecewise_constant = requires {
   D::piecewise_constant;
+};
+/// D::reads, for each operand; all there is where D does not say.
+template <class D>
+constexpr std::array<unsigned, 3> reads_of() {
+  std::array<unsigned, 3> out{reads_all, reads_all, reads_all};
+  if constexpr (requires { D::reads; }) std::copy(std::begin(D::reads), std::end(D::reads), out.begin());
+  return out;
+}
+template <class D>
+constexpr bool is_zero_or_one = requires {
+  D::zero_or_one;
 };
 
 /// f of the indices 0 to N - 1, as constants.
@@ -157,35 +185,51 @@ class Walk {
   int length_;
 };
 
-/// out[j] (+)= f(x[j]...) for the entries j of segment s, out being where the segment begins.
+/// out[j] (+)= f(x[j]...) for n entries. A function of its own into which all is inlined, for a loop with a
+/// call in it is not vectorised.
+template <class T>
+[[gnu::flatten, gnu::noinline]] void map_numbers(std::size_t n, T* out, bool accumulate, auto&& f,
+                                                 const auto*... x) {
+  if (accumulate)
+    for (std::size_t j = 0; j < n; ++j) out[j] += static_cast<T>(f(x[j]...));
+  else
+    for (std::size_t j = 0; j < n; ++j) out[j] = static_cast<T>(f(x[j]...));
+}
+
+/// The same for the entries of segment s, out being where the segment begins.
 template <class T, int N>
 void map_segment(const Walk<T, N>& walk, int s, T* out, bool accumulate, auto&& f) {
-  const int n = walk.size(s);
-  const auto loop = [&](const auto*... x) {
-    if (accumulate)
-      for (int j = 0; j < n; ++j) out[j] += static_cast<T>(f(x[j]...));
-    else
-      for (int j = 0; j < n; ++j) out[j] = static_cast<T>(f(x[j]...));
-  };
-  with_indices<N>([&](auto... k) { loop(walk(k, s)...); });
+  const auto n = static_cast<std::size_t>(walk.size(s));
+  with_indices<N>([&](auto... k) { map_numbers(n, out, accumulate, f, walk(k, s)...); });
+}
+
+/// The same for all entries of y, on N operands that repeat to its shape.
+template <class T, std::size_t N>
+void map_all(Shape y, const std::array<Shape, N>& shapes, const std::array<const T*, N>& x, Arena& arena,
+             T* out, bool accumulate, auto&& f) {
+  if (std::ranges::all_of(shapes, [&](Shape s) { return s == y; })) {
+    with_indices<N>([&](auto... k) { map_numbers(y.size(), out, accumulate, f, x[k]...); });
+    return;
+  }
+  const auto mark = arena.mark();
+  const Walk<T, N> walk(y, shapes, x, arena);
+  for (int s = 0; s < walk.segments(); ++s) map_segment(walk, s, out + walk.start(s), accumulate, f);
+  arena.rewind(mark);
 }
 
 template <class D, class T>
 struct Elementwise {
   static constexpr int N = arity<D>;
 
-  static void forward(Shape y_shape, const std::array<Shape, N>& shapes, const std::array<const T*, N>& x,
-                      T* y, Arena& arena) {
-    const auto mark = arena.mark();
-    const Walk<T, N> walk(y_shape, shapes, x, arena);
-    for (int s = 0; s < walk.segments(); ++s)
-      map_segment(walk, s, y + walk.start(s), false, [](auto... x_j) { return D::value(x_j...); });
-    arena.rewind(mark);
+  static void forward(const Frame<T>& f, T* y) {
+    std::array<Shape, N> shapes;
+    std::array<const T*, N> x;
+    for (int k = 0; k < N; ++k) shapes[k] = f.x[k]->shape, x[k] = f.x[k]->value;
+    map_all(f.y->shape, shapes, x, *f.arena, y, false, [](auto... x_j) { return D::value(x_j...); });
   }
 
   template <int i>
   static void pullback_of(const Frame<T>& f, int begin, int end, const T* g, T* out, bool accumulate) {
-    const auto mark = f.arena->mark();
     const Shape y{end - begin, f.y->shape.cols};
     std::array<Shape, N + 2> shapes{y, y};  // of g, the result and the operands, these rows of them
     std::array<const T*, N + 2> values{g, f.y->value + Shape{begin, y.cols}.size()};
@@ -194,21 +238,36 @@ struct Elementwise {
       shapes[k + 2] = {own ? y.rows : 1, f.x[k]->shape.cols};
       values[k + 2] = f.x[k]->value + (own ? Shape{begin, f.x[k]->shape.cols}.size() : 0);
     }
-    const Walk<T, N + 2> walk(y, shapes, values, *f.arena);
     const Shape x = shapes[i + 2];
-    T* part = x == y ? nullptr : f.arena->template allocate<T>(static_cast<std::size_t>(walk.length()));
-    if (part && !accumulate) std::fill_n(out, x.size(), T(0));
+    const auto rule_of = [](auto... gyx) { return rule<D, i>(gyx...); };
+    if (x == y) return map_all(y, shapes, values, *f.arena, out, accumulate, rule_of);
+
+    // x was repeated: its cotangent is a sum over y's.
+    const auto mark = f.arena->mark();
+    const Walk<T, N + 2> walk(y, shapes, values, *f.arena);
+    const bool number = x == Shape{1, 1}, column = x.cols == 1 && x.rows > 1;
+    T* part = f.arena->template allocate<T>(static_cast<std::size_t>(walk.length()));
+    if (column && !accumulate) std::fill_n(out, x.size(), T(0));
+    PairwiseSum<T> numbers(*f.arena, 1);
+    ColumnSums<T> rows(*f.arena, x.cols);
     for (int s = 0; s < walk.segments(); ++s) {
-      const std::size_t at = walk.start(s);
-      map_segment(walk, s, part ? part : out + at, !part && accumulate,
-                  [](auto... gyx) { return rule<D, i>(gyx...); });
-      if (part == nullptr) continue;
-      // The segment is whole rows, unless a number was repeated.
-      const Shape whole = x == Shape{1, 1} ? Shape{1, walk.size(s)} : Shape{walk.size(s) / y.cols, y.cols};
-      const bool column = x.cols == 1 && x.rows > 1;
-      SumTo::apply(whole, part, nullptr, T(0), column ? Shape{whole.rows, 1} : x,
-                   column ? out + at / static_cast<std::size_t>(y.cols) : out);
+      map_segment(walk, s, part, false, rule_of);
+      if (number) {
+        *numbers.next() = sum(part, walk.size(s));
+        numbers.add();
+        continue;
+      }
+      const int whole = walk.size(s) / y.cols;  // rows
+      if (column)
+        SumTo::apply({whole, y.cols}, part, nullptr, T(0), {whole, 1},
+                     out + walk.start(s) / static_cast<std::size_t>(y.cols), *f.arena);
+      else
+        rows.add(part, whole);
     }
+    if (number)
+      numbers.finish(out, accumulate);
+    else if (!column)
+      rows.finish(out, accumulate);
     f.arena->rewind(mark);
   }
 
@@ -217,7 +276,7 @@ struct Elementwise {
         [&](auto... k) { ((i == k ? pullback_of<k>(f, begin, end, g, out, accumulate) : void()), ...); });
   }
 
-  static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int i, Var<T> g) {
+  static Var<T> pullback_graph(Var<T> y, std::span<const Var<T>> x, int i, Var<T> g) {
     Var<T> full;
     with_indices<N>([&](auto... k) {
       const auto of = [&](auto which) { full = rule<D, which>(g, y, x[k]...); };
@@ -227,17 +286,48 @@ struct Elementwise {
     return full.shape() == shape ? full : sum_to(full, shape);
   }
 
-  static bool apart(const Frame<T>& f, int i) {
-    return f.x[i]->shape.rows == (f.x[i]->per_row ? f.y->shape.rows : 1);
+  static bool apart(const Frame<T>& f, int i, bool of_samples) {
+    return f.x[i]->shape.rows == (of_samples ? f.y->shape.rows : 1);
   }
 
-  static constexpr Op<T> op{D::name, pullback, pullback_graph, apart};
+  static constexpr Op<T> op{.name = D::name,
+                            .pullback = pullback,
+                            .pullback_graph = pullback_graph,
+                            .forward = forward,
+                            .apart = apart,
+                            .reads = reads_of<D>(),
+                            .zero_or_one = is_zero_or_one<D>};
 };
+
+/// Throws unless each entry is 0 or 1.
+template <class T>
+void check_mask(const char* op, const T* mask, Shape shape, At at) {
+  const std::size_t size = shape.size();
+  std::size_t wrong = 0;  // counted, since a loop that stops is not vectorised
+  for (std::size_t i = 0; i < size; ++i) wrong += !((mask[i] == 0) | (mask[i] == 1));
+  if (wrong == 0) return;
+  const auto first = static_cast<std::size_t>(
+      std::find_if(mask, mask + size, [](T m) { return !(m == 0 || m == 1); }) - mask);
+  const auto cols = static_cast<std::size_t>(shape.cols);
+  throw Error(join(op, ": the mask is ", mask[first], " at row ", first / cols, ", column ", first % cols,
+                   " of ", shape, ", where it must be 0 or 1; greater(mask, 0) is 1 where it is positive",
+                   at));
+}
 
 // ---- Rows ----
 
 template <class D, class T>
 struct Rowwise {
+  static void forward(const Frame<T>& f, T* y) {
+    const Shape x = f.x[0]->shape;
+    const auto mark = f.arena->mark();
+    const int rows = std::clamp(1024 / x.cols, 1, std::max(1, x.rows));  // at a time: they stay in cache
+    T* scratch = f.arena->template allocate<T>(Shape{rows, x.cols}.size());
+    for (int r = 0; r < x.rows; r += rows)
+      D::value(f.x[0]->value + Shape{r, x.cols}.size(), std::min(rows, x.rows - r), x.cols,
+               y + Shape{r, f.y->shape.cols}.size(), scratch);
+    f.arena->rewind(mark);
+  }
   static void pullback(const Frame<T>& f, int, int begin, int end, const T* g, T* out, bool accumulate) {
     const int n = end - begin, y_cols = f.y->shape.cols, cols = f.x[0]->shape.cols;
     const auto mark = f.arena->mark();
@@ -250,35 +340,74 @@ struct Rowwise {
       map_segment(walk, i, out + walk.start(i), accumulate, [](auto... gyxs) { return D::rule(gyxs...); });
     f.arena->rewind(mark);
   }
-  static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
+  static Var<T> pullback_graph(Var<T> y, std::span<const Var<T>> x, int, Var<T> g) {
     return D::rule(g, y, x[0], sum_to(g, {g.rows(), 1}));
   }
-  static bool apart(const Frame<T>& f, int) { return f.x[0]->per_row; }
+  static bool apart(const Frame<T>&, int, bool of_samples) { return of_samples; }
 
-  static constexpr Op<T> op{D::name, pullback, pullback_graph, apart};
+  static constexpr Op<T> op{.name = D::name,
+                            .pullback = pullback,
+                            .pullback_graph = pullback_graph,
+                            .forward = forward,
+                            .apart = apart};
 };
 
 // ---- Linear maps ----
 
+template <class M>
+constexpr bool sums_rows = requires {
+  M::sums_rows;
+};
+
+/// y += M x.
+template <class M, class T>
+void apply_map(Shape x_shape, const T* x, const int* index, T factor, Shape y_shape, T* y, Arena& arena) {
+  if constexpr (requires { M::apply(x_shape, x, index, factor, y_shape, y, arena); })
+    M::apply(x_shape, x, index, factor, y_shape, y, arena);
+  else
+    M::apply(x_shape, x, index, factor, y_shape, y);
+}
+
 template <class M, class T>
 struct LinearMap {
+  static void forward(const Frame<T>& f, T* y) {
+    std::fill_n(y, f.y->shape.size(), T(0));
+    apply_map<M>(f.x[0]->shape, f.x[0]->value, f.y->index, f.y->factor, f.y->shape, y, *f.arena);
+  }
   static void pullback(const Frame<T>& f, int, int begin, int end, const T* g, T* out, bool accumulate) {
     const Shape x = f.x[0]->shape, y = f.y->shape;
     const bool own = M::own_rows(x, y);
-    const int* index = M::index_by_row ? f.y->index + begin : f.y->index;
+    const int* index = f.y->index + (M::index_by_row ? Shape{begin, M::index_cols(x, y)}.size() : 0);
     const Shape to = own ? Shape{end - begin, x.cols} : x;
     if (!accumulate) std::fill_n(out, to.size(), T(0));
-    M::adjoint::apply(Shape{end - begin, y.cols}, g, index, f.y->factor, to, out);
+    apply_map<typename M::adjoint>({end - begin, y.cols}, g, index, f.y->factor, to, out, *f.arena);
   }
-  static Var<T> pullback_graph(Var<T> y, const std::array<Var<T>, 3>& x, int, Var<T> g) {
+  static Var<T> pullback_graph(Var<T> y, std::span<const Var<T>> x, int, Var<T> g) {
     return record_map<typename M::adjoint>(g, y.node().index, x[0].shape(), At::current(), y.node().factor);
   }
-  static bool apart(const Frame<T>& f, int) {
+  static bool apart(const Frame<T>& f, int, bool of_samples) {
     const Shape x = f.x[0]->shape;
-    return f.x[0]->per_row ? M::own_rows(x, f.y->shape) : M::shared(x);
+    return of_samples ? M::own_rows(x, f.y->shape) : M::shared(x);
+  }
+  static constexpr auto regroup() {
+    if constexpr (requires { M::regroup; })
+      return [](const Frame<T>& f, int, std::span<const int> of_y, std::span<int> of_x) {
+        return M::regroup(f.x[0]->shape, f.y->shape, f.y->index, of_y, of_x);
+      };
+    else
+      return nullptr;
   }
 
-  static constexpr Op<T> op{M::name, pullback, pullback_graph, apart};
+  static constexpr Op<T> op{.name = M::name,
+                            .pullback = pullback,
+                            .pullback_graph = pullback_graph,
+                            .forward = forward,
+                            .by_rows = M::own_rows,
+                            .apart = apart,
+                            .regroup = regroup(),
+                            .reads = {},
+                            .index_cols = M::index_by_row ? M::index_cols : nullptr,
+                            .sums_rows = sums_rows<M>};
 };
 
 }  // namespace detail
@@ -291,23 +420,24 @@ Var<T> record_elementwise(std::span<const Operand<T>> operands) {
   expect(operands.size() == N, D::name, ": takes ", N, " operands, got ", operands.size());
   Record<T>& record = common_record<T>(D::name, operands);
   std::array<int, N> nodes;
-  std::array<Shape, N> shapes;
-  std::array<const T*, N> x;
   Shape y_shape{1, 1};
   for (int i = 0; i < N; ++i) nodes[i] = node_of(record, operands[i]);
-  for (int i = 0; i < N; ++i) {
-    shapes[i] = record[nodes[i]].shape;
-    x[i] = record[nodes[i]].value;
-    if (shapes[i].rows != 1) y_shape.rows = shapes[i].rows;
-    if (shapes[i].cols != 1) y_shape.cols = shapes[i].cols;
+  for (const int i : nodes) {
+    const Shape x = record[i].shape;
+    if (x.rows != 1) y_shape.rows = x.rows;
+    if (x.cols != 1) y_shape.cols = x.cols;
   }
-  for (const Shape& each : shapes)
-    if (!broadcasts(each, y_shape))
+  for (const int i : nodes)
+    if (!broadcasts(record[i].shape, y_shape))
       throw Error(join(D::name, ": shapes ", operand_shapes<T>(record, nodes), " do not broadcast", where));
-  T* y = append<T>(record, &Elementwise<D, T>::op, nodes, y_shape);
-  if (piecewise_constant<D>) record.nodes.back().needs_gradient = false;
-  Elementwise<D, T>::forward(y_shape, shapes, x, y, record.arena);
-  return finish(record, where);
+  if constexpr (requires { D::takes_mask; }) {
+    const Op<T>* op = record[nodes[0]].op;
+    if (op == nullptr || !op->zero_or_one)
+      check_mask(D::name, value_of(record, nodes[0]), record[nodes[0]].shape, where);
+  }
+  Node<T>& node = append_node<T>(record, &Elementwise<D, T>::op, nodes, y_shape);
+  if (piecewise_constant<D>) node.needs_gradient = false;
+  return finish_late(record, where);
 }
 
 template <class D, class T>
@@ -316,17 +446,9 @@ Var<T> record_rowwise(Var<T> x, At where) {
   const Shape from = x.shape();
   expect(from.cols > 0, D::name, ": needs at least one column, got ", from, where);
   Record<T>& record = *x.record();
-  const int i = x.index(), y_cols = D::y_cols(from.cols);
-  T* y = append<T>(record, &Rowwise<D, T>::op, {&i, 1}, {from.rows, y_cols});
-  const T* in = record[i].value;
-  const auto mark = record.arena.mark();
-  const int rows = std::clamp(1024 / from.cols, 1, std::max(1, from.rows));  // at a time: they stay in cache
-  T* scratch = record.arena.template allocate<T>(Shape{rows, from.cols}.size());
-  for (int r = 0; r < from.rows; r += rows)
-    D::value(in + Shape{r, from.cols}.size(), std::min(rows, from.rows - r), from.cols,
-             y + Shape{r, y_cols}.size(), scratch);
-  record.arena.rewind(mark);
-  return finish(record, where);
+  const int i = x.index();
+  append_node<T>(record, &Rowwise<D, T>::op, {&i, 1}, {from.rows, D::y_cols(from.cols)});
+  return finish_late(record, where);
 }
 
 template <class M, class T>
@@ -334,14 +456,11 @@ Var<T> record_map(Var<T> x, const int* index, Shape y_shape, At where, T factor)
   using namespace detail;
   Record<T>& record = *x.record();
   const int i = x.index();
-  T* y = append<T>(record, &LinearMap<M, T>::op, {&i, 1}, y_shape);
-  Node<T>& node = record.nodes.back();
+  Node<T>& node = append_node<T>(record, &LinearMap<M, T>::op, {&i, 1}, y_shape);
   node.index = index;
   node.factor = factor;
-  node.per_row |= M::per_row;
-  std::fill_n(y, y_shape.size(), T(0));
-  M::apply(record[i].shape, record[i].value, index, factor, y_shape, y);
-  return finish(record, where);
+  if (M::per_row) node.add_data_rows(y_shape.rows);
+  return finish_late(record, where);
 }
 
 }  // namespace lowvar
