@@ -35,10 +35,11 @@ std::vector<Array<double>> initialise_uniform(const Mlp& mlp, Rng& rng);
 
 /// Outputs [n x sizes.back()] for x [n x sizes.front()].
 template <class T>
-Var<T> forward(const Mlp& mlp, const std::vector<Var<T>>& theta, Var<T> x) {
+Var<T> forward(const Mlp& mlp, const std::vector<Var<T>>& theta, Var<T> x, At at = At::current()) {
+  const CalledFrom here(at);
   const int layers = mlp.layers();
   expect(static_cast<int>(theta.size()) == 2 * layers, "mlp: needs ", 2 * layers, " parameter arrays, got ",
-         theta.size());
+         theta.size(), at);
   for (int l = 0; l < layers; ++l) {
     x = linear(x, theta[static_cast<std::size_t>(2 * l)], theta[static_cast<std::size_t>(2 * l + 1)]);
     if (l + 1 < layers) x = mlp.activation == Activation::tanh ? tanh(x) : relu(x);

@@ -46,7 +46,7 @@ class Observations {
   /// `rows` in their order, as numbers of T.
   template <class T>
   Array<T> gather(std::span<const int> rows) const {
-    Array<T> out = zeros<T>(static_cast<int>(rows.size()), cols());
+    Array<T> out = zeros<T>(side(rows.size()), cols());
     visit([&](const auto& x) {
       for (std::size_t k = 0; k < rows.size(); ++k) copy(row(x, rows[k]), row(out, static_cast<int>(k)));
     });
@@ -108,7 +108,7 @@ class ObservedRows {
   /// Rows [begin, end) as data: row r belongs to sample r. No Var where there are no observations.
   Var<T> on(Tape<T>& tape, int begin, int end) const {
     const Array<T>& x = borrowed_ ? *borrowed_ : gathered_;
-    return x.size() ? tape.data(x, begin, end) : Var<T>();
+    return x.size() ? tape.data(borrow(x), begin, end) : Var<T>();
   }
 
  private:

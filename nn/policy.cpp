@@ -46,7 +46,7 @@ Array<double> probabilities(const Policy& policy, const std::vector<Array<double
   expect(policy.head == Head::softmax, "only a softmax policy has action probabilities");
   const auto seen = inputs.observed<double>();
   Tape<double> tape;
-  const auto pi = policy(tape.constants(theta), inputs.state, seen.on(tape, 0, inputs.rows()));
+  const auto pi = policy(tape.constants(borrow(theta)), inputs.state, seen.on(tape, 0, inputs.rows()));
   return exp(std::get<Categorical<double>>(pi).log_p).value();
 }
 

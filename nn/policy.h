@@ -37,7 +37,7 @@ struct Inputs {
   std::span<const int> state;
   const Observations* observation = nullptr;
 
-  int rows() const { return observation ? observation->rows() : static_cast<int>(state.size()); }
+  int rows() const { return observation ? observation->rows() : side(state.size()); }
   std::span<const int> states(int begin, int end) const {
     return observation
                ? std::span<const int>()
@@ -54,10 +54,10 @@ struct Inputs {
 /// Outputs [n x outputs] of the model; a table looks at `state`, the others at `observation` [n x p].
 template <class T>
 Var<T> forward(const Model& model, const std::vector<Var<T>>& theta, std::span<const int> state,
-               Var<T> observation) {
-  if (std::holds_alternative<Table>(model)) return gather(theta.front(), state);
-  if (std::holds_alternative<Linear>(model)) return matmul_nt(observation, theta.front());
-  return forward(std::get<Mlp>(model), theta, observation);
+               Var<T> observation, At at = At::current()) {
+  if (std::holds_alternative<Table>(model)) return gather(theta.front(), state, at);
+  if (std::holds_alternative<Linear>(model)) return matmul_nt(observation, theta.front(), at);
+  return forward(std::get<Mlp>(model), theta, observation, at);
 }
 
 /// What was done, a row a step: numbers of choices for Categorical, vectors [n x m] for DiagGaussian.
@@ -72,22 +72,22 @@ using Distribution = std::variant<Categorical<T>, DiagGaussian<T>>;
 
 /// log pi(a_r) of each row, [n x 1].
 template <class T>
-Var<T> log_prob(const Distribution<T>& pi, const Actions<T>& actions) {
-  if (const auto* p = std::get_if<Categorical<T>>(&pi)) return p->log_prob(actions.choice);
-  return std::get<DiagGaussian<T>>(pi).log_prob(actions.vector);
+Var<T> log_prob(const Distribution<T>& pi, const Actions<T>& actions, At at = At::current()) {
+  if (const auto* p = std::get_if<Categorical<T>>(&pi)) return p->log_prob(actions.choice, at);
+  return std::get<DiagGaussian<T>>(pi).log_prob(actions.vector, at);
 }
 
 /// Of each row, [n x 1].
 template <class T>
-Var<T> entropy(const Distribution<T>& pi) {
-  return std::visit([](const auto& p) { return p.entropy(); }, pi);
+Var<T> entropy(const Distribution<T>& pi, At at = At::current()) {
+  return std::visit([&](const auto& p) { return p.entropy(at); }, pi);
 }
 
 /// KL(p || q) of each row, [n x 1]; both of one kind.
 template <class T>
-Var<T> kl(const Distribution<T>& p, const Distribution<T>& q) {
-  if (const auto* c = std::get_if<Categorical<T>>(&p)) return kl(*c, std::get<Categorical<T>>(q));
-  return kl(std::get<DiagGaussian<T>>(p), std::get<DiagGaussian<T>>(q));
+Var<T> kl(const Distribution<T>& p, const Distribution<T>& q, At at = At::current()) {
+  if (const auto* c = std::get_if<Categorical<T>>(&p)) return kl(*c, std::get<Categorical<T>>(q), at);
+  return kl(std::get<DiagGaussian<T>>(p), std::get<DiagGaussian<T>>(q), at);
 }
 
 enum class Head {
@@ -105,8 +105,9 @@ struct Policy {
   std::vector<std::string> names() const;
 
   template <class T>
-  Distribution<T> operator()(const std::vector<Var<T>>& theta, std::span<const int> state,
-                             Var<T> observation) const {
+  Distribution<T> operator()(const std::vector<Var<T>>& theta, std::span<const int> state, Var<T> observation,
+                             At at = At::current()) const {
+    const CalledFrom here(at);
     if (head == Head::softmax) return Categorical<T>::from_logits(forward(model, theta, state, observation));
     const std::vector<Var<T>> of_mean(theta.begin(), theta.end() - 1);
     const Var<T> mean = forward(model, of_mean, state, observation);
@@ -115,7 +116,8 @@ struct Policy {
 
   /// (high + low) / 2 + (high - low) / 2 tanh(x), component by component.
   template <class T>
-  Var<T> between_bounds(Var<T> x) const {
+  Var<T> between_bounds(Var<T> x, At at = At::current()) const {
+    const CalledFrom here(at);
     Array<T> middle = zeros<T>(1, static_cast<int>(low.size())), half = middle;
     for (std::size_t j = 0; j < low.size(); ++j) {
       middle(0, j) = static_cast<T>(0.5 * (high[j] + low[j]));
