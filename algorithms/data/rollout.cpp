@@ -9,7 +9,8 @@ template <class T>
 ActingPolicy::ActingPolicy(const Policy& policy, std::span<const Array<T>> theta, std::span<const int> state,
                            const Array<T>* observation) {
   Tape<T> tape;
-  const auto pi = policy(tape.constants(theta), state, observation ? tape.data(*observation) : Var<T>());
+  const auto pi =
+      policy(tape.constants(borrow(theta)), state, observation ? tape.data(borrow(*observation)) : Var<T>());
   const auto numbers = [&](Var<T> x) {
     p_ = zeros<double>(x.rows(), x.cols());
     std::copy(x.values().begin(), x.values().end(), p_.data());

@@ -66,8 +66,8 @@ struct Before {
       : rows(gathered<T>(outputs.rows, which)), log_std(outputs.log_std) {}
 
   Distribution<T> distribution(Tape<T>& tape, int begin, int end) const {
-    if (!log_std.size()) return Categorical<T>{tape.data(rows, begin, end)};
-    return DiagGaussian<T>{tape.data(rows, begin, end), tape.constant(log_std)};
+    if (!log_std.size()) return Categorical<T>{tape.data(borrow(rows), begin, end)};
+    return DiagGaussian<T>{tape.data(borrow(rows), begin, end), tape.constant(borrow(log_std))};
   }
 };
 
@@ -132,7 +132,7 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
 
   const BatchRows<double> rows(batch);
   Tape<double> tape;
-  const auto parameters = tape.parameters(theta);
+  const auto parameters = tape.parameters(borrow(theta));
   const auto pi = rows.distribution(tape, policy, parameters, 0, n);
   const auto log_pi = log_prob(pi, rows.actions(tape, 0, n));
   const Array<double> log_pi_value = log_pi.value();
@@ -281,7 +281,8 @@ Array<double> model_outputs(const Model& model, std::span<const Array<T>> w, con
   const auto seen = inputs.observed<T>();
   for_each_shard(inputs.rows(), [&](std::size_t, int begin, int end) {
     Tape<T> tape;
-    const auto y = forward(model, tape.constants(w), inputs.states(begin, end), seen.on(tape, begin, end));
+    const auto y =
+        forward(model, tape.constants(borrow(w)), inputs.states(begin, end), seen.on(tape, begin, end));
     std::copy(y.values().begin(), y.values().end(), row(out, begin).begin());
   });
   return out;
@@ -294,7 +295,8 @@ PolicyOutputs policy_outputs(const Policy& policy, std::span<const Array<T>> the
   const auto seen = inputs.observed<T>();
   for_each_shard(inputs.rows(), [&](std::size_t, int begin, int end) {
     Tape<T> tape;
-    const auto pi = policy(tape.constants(theta), inputs.states(begin, end), seen.on(tape, begin, end));
+    const auto pi =
+        policy(tape.constants(borrow(theta)), inputs.states(begin, end), seen.on(tape, begin, end));
     const auto* softmax = std::get_if<Categorical<T>>(&pi);
     const Var<T> y = softmax ? softmax->log_p : std::get<DiagGaussian<T>>(pi).mean;
     std::copy(y.values().begin(), y.values().end(), row(out.rows, begin).begin());
@@ -309,7 +311,7 @@ std::vector<double> log_pi_of(const Policy& policy, std::span<const Array<T>> th
   const BatchRows<T> seen(batch);
   for_each_shard(batch.rows(), [&](std::size_t, int begin, int end) {
     Tape<T> tape;
-    const auto pi = seen.distribution(tape, policy, tape.constants(theta), begin, end);
+    const auto pi = seen.distribution(tape, policy, tape.constants(borrow(theta)), begin, end);
     const auto log_pi = log_prob(pi, seen.actions(tape, begin, end));
     std::copy(log_pi.values().begin(), log_pi.values().end(), out.begin() + begin);
   });
@@ -325,7 +327,8 @@ double mean_kl(const Policy& policy, const PolicyOutputs& before, std::span<cons
   const Before<T> old(before);
   for_each_shard(n, [&](std::size_t k, int begin, int end) {
     Tape<T> tape;
-    const auto pi = policy(tape.constants(theta), inputs.states(begin, end), seen.on(tape, begin, end));
+    const auto pi =
+        policy(tape.constants(borrow(theta)), inputs.states(begin, end), seen.on(tape, begin, end));
     const auto each = kl(old.distribution(tape, begin, end), pi);
     for (int r = begin; r < end; ++r)
       sums[k] += static_cast<double>(each.values()[static_cast<std::size_t>(r - begin)]) *
@@ -356,7 +359,7 @@ std::vector<double> fisher_times(const Policy& policy, std::span<const Array<T>>
   const int n = batch.rows();
   const BatchRows<T> seen(batch);
   const auto divergence = [&](Tape<T>& tape, const std::vector<Var<T>>& x, int begin, int end) {
-    return sum(kl(seen.distribution(tape, policy, tape.constants(theta), begin, end),
+    return sum(kl(seen.distribution(tape, policy, tape.constants(borrow(theta)), begin, end),
                   seen.distribution(tape, policy, x, begin, end)));
   };
   const auto product = sharded_hvp(divergence, Arrays<T>(theta.begin(), theta.end()), along, n);

@@ -33,7 +33,7 @@ class BatchRows {
   }
   /// What was done; vectors become data of the tape.
   Actions<T> actions(Tape<T>& tape, int begin, int end) const {
-    return {stretch(choice_, begin, end), vector_.size() ? tape.data(vector_, begin, end) : Var<T>()};
+    return {stretch(choice_, begin, end), vector_.size() ? tape.data(borrow(vector_), begin, end) : Var<T>()};
   }
 
  private:

@@ -84,7 +84,7 @@ Critic network_critic(Mlp mlp, Parameters theta, std::optional<Mlp> q_mlp, Param
     const auto outputs = [&](const Mlp& net, const Parameters& weights) {
       const ObservedRows<double> seen(batch.observation);
       Tape<double> tape;
-      return forward(net, tape.constants(weights), seen.on(tape, 0, batch.rows())).value();
+      return forward(net, tape.constants(borrow(weights)), seen.on(tape, 0, batch.rows())).value();
     };
     const Array<double> V = outputs(mlp, theta);
     batch.value.assign(V.begin(), V.end());
@@ -159,8 +159,8 @@ FittedCritic fit_critic(const World& world, const Policy& policy, const Paramete
         if (of_actions) chosen[static_cast<std::size_t>(r)] = action[k];
       }
       Tape<double> tape;
-      const auto parameters = tape.parameters(v);
-      const auto out = forward(mlp, parameters, tape.data(x));
+      const auto parameters = tape.parameters(borrow(v));
+      const auto out = forward(mlp, parameters, tape.data(borrow(x)));
       const auto g = grad(mse(of_actions ? pick(out, chosen) : out, y), parameters);
       // Cosine decay to zero, so that the fit ends where it points and not where the last minibatch pushed
       // it.

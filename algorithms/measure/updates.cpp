@@ -68,7 +68,7 @@ Drawn draw(const Run& run, const std::vector<Estimator>& estimators, std::uint64
   };
   const auto copy = run.branch(seed, stream);
   const std::vector<double> before = flat(copy->policy_parameters());
-  copy->update(watcher);
+  copy->advance(watcher);
   std::vector<double> step = flat(copy->policy_parameters());
   for (std::size_t i = 0; i < step.size(); ++i) step[i] -= before[i];
   out.g[2] = as_row(step);

@@ -140,12 +140,14 @@ class A3cRun final : public Run {
     steps_ = shared.step;
     updates_ = shared.update;
     shared.load(workers_.front().learner.parameters);
+    expect_finite();
     return learned();
   }
   UpdateReport update(const Watcher& watcher) override {
     finish(watcher);
     return {.update = updates_, .step = steps_};
   }
+  bool finite() const override { return all_finite(workers_.front().learner.parameters); }
   Learned learned() const override { return lowvar::learned(workers_.front().learner, o_.batch); }
   Parameters policy_parameters() const override {
     return converted<double>(workers_.front().learner.theta());

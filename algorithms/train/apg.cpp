@@ -62,6 +62,7 @@ class ApgRun final : public Run {
     return report;
   }
 
+  bool finite() const override { return all_finite(l_.parameters); }
   Learned learned() const override { return {l_.policy, l_.parameters}; }
   Parameters policy_parameters() const override { return l_.parameters; }
   long updates() const override { return l_.update; }

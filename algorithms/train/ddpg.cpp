@@ -118,6 +118,7 @@ class DdpgRun final : public Run {
     return report;
   }
 
+  bool finite() const override { return all_finite(l_.theta) && all_finite(l_.w); }
   Learned learned() const override {
     Learned out{policy_, converted<double>(std::span<const Array<T>>(l_.theta))};
     Array<double> log_std = zeros<double>(1, world_.m);
@@ -176,7 +177,7 @@ class DdpgRun final : public Run {
     Array<T> mean;
     if (!random) {
       Tape<T> tape;
-      mean = mu(tape.constants(l_.theta), tape.data(seen)).value();
+      mean = mu(tape.constants(borrow(l_.theta)), tape.data(seen)).value();
     }
     Array<double> actions = zeros<double>(o_.envs, world_.m);
     for (int i = 0; i < o_.envs; ++i) {
@@ -230,20 +231,20 @@ class DdpgRun final : public Run {
     const Replay::Batch batch = l_.replay(rows);
     const auto of_critic =
         mean_over(o_.batch, l_.w, [&](Tape<T>& tape, const std::vector<Var<T>>& w, int begin, int end) {
-          const Var<T> next = tape.data(batch.next, begin, end);
+          const Var<T> next = tape.data(borrow(batch.next), begin, end);
           const Var<T> Q_next =
-              Q(tape.constants(l_.w_target), next, mu(tape.constants(l_.theta_target), next));
-          const Var<T> y = tape.data(batch.r, begin, end) +
-                           tape.data(batch.goes_on, begin, end) * Q_next * static_cast<T>(o_.gamma);
-          const Var<T> error = forward(critic_, w, tape.data(batch.sa, begin, end)) - y;
+              Q(tape.constants(borrow(l_.w_target)), next, mu(tape.constants(borrow(l_.theta_target)), next));
+          const Var<T> y = tape.data(borrow(batch.r), begin, end) +
+                           tape.data(borrow(batch.goes_on), begin, end) * Q_next * static_cast<T>(o_.gamma);
+          const Var<T> error = forward(critic_, w, tape.data(borrow(batch.sa), begin, end)) - y;
           return sum(o_.critic_loss == CriticLoss::huber ? huber(error, 1) : square(error));
         });
     adam_step(l_.w, of_critic.grad, l_.critic_adam, {.learning_rate = o_.critic_learning_rate});
 
     const auto of_policy = mean_over(
         o_.batch, l_.theta, [&](Tape<T>& tape, const std::vector<Var<T>>& theta, int begin, int end) {
-          const Var<T> s = tape.data(batch.s, begin, end);
-          return -sum(Q(tape.constants(l_.w), s, mu(theta, s)));
+          const Var<T> s = tape.data(borrow(batch.s), begin, end);
+          return -sum(Q(tape.constants(borrow(l_.w)), s, mu(theta, s)));
         });
     std::vector<double> up;
     double square_norm = 0;

@@ -1,7 +1,10 @@
 // What is learning, as a value: everything that a run's future depends on, field by field.
 #pragma once
 
+#include <cmath>
+#include <limits>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "algorithms/data/collect.h"
@@ -66,6 +69,19 @@ Arrays<T> of_raw_observations(const Learner<T>& learner, bool normalised);
 /// What it has learnt, of raw observations.
 template <class T>
 Learned learned(const Learner<T>& learner, const BatchOptions& options);
+
+/// Whether no number is NaN or infinite.
+template <class T>
+bool all_finite(std::span<const Array<T>> x) {
+  int others = 0;  // no early end, so that it takes whole vectors at a time
+  for (const Array<T>& each : x)
+    for (const T number : values(each)) others |= !(std::abs(number) <= std::numeric_limits<T>::max());
+  return others == 0;
+}
+template <class T>
+bool all_finite(const Arrays<T>& x) {
+  return all_finite(std::span<const Array<T>>(x));
+}
 
 template <class To, class From>
 Arrays<To> converted(std::span<const Array<From>> x) {

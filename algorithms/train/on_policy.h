@@ -43,6 +43,7 @@ class OnPolicyRun final : public Run {
     report.step = run_.learner.step;
     return report;
   }
+  bool finite() const override { return all_finite(run_.learner.parameters); }
   Learned learned() const override { return lowvar::learned(run_.learner, o_.batch); }
   Parameters policy_parameters() const override { return converted<double>(run_.learner.theta()); }
   long updates() const override { return run_.learner.update; }

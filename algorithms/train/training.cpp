@@ -4,10 +4,33 @@
 
 namespace lowvar {
 
+void Run::expect_finite() const {
+  if (finite()) return;
+  const Learned now = learned();
+  const auto refuse = [&](const char* whose, const std::vector<std::string>& names,
+                          const Parameters& arrays) {
+    for (std::size_t i = 0; i < arrays.size(); ++i)
+      if (!all_finite(std::span(&arrays[i], 1)))
+        throw NumericalFault(join(whose, " ", names[i], " holds a number that is not finite after ",
+                                  updates(), " updates and ", steps(),
+                                  " steps; a smaller learning rate may help"));
+  };
+  refuse("the policy's", now.policy.names(), now.theta);
+  if (now.critic) refuse("the critic's", names(*now.critic), now.w);
+  throw NumericalFault(
+      join("a parameter is not finite after ", updates(), " updates and ", steps(), " steps"));
+}
+
+UpdateReport Run::advance(const Watcher& watcher) {
+  const UpdateReport report = update(watcher);
+  expect_finite();
+  return report;
+}
+
 Learned Run::finish(const Watcher& watcher) {
   while (goes_on()) {
     if (watcher.wants && watcher.wants(updates())) watcher.snapshot(updates(), steps(), learned());
-    watcher.saw(update(watcher));
+    watcher.saw(advance(watcher));
   }
   return learned();
 }

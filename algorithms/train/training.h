@@ -64,6 +64,11 @@ class Run {
   /// Whether there are steps left for an update.
   virtual bool goes_on() const = 0;
   virtual UpdateReport update(const Watcher& watcher) = 0;
+  /// Whether every parameter, the critic's included, is a finite number.
+  virtual bool finite() const = 0;
+  /// An update that leaves a run to go on with. Throws NumericalFault naming the first array of parameters
+  /// that is not finite after it.
+  UpdateReport advance(const Watcher& watcher);
   virtual Learned learned() const = 0;
   /// As the optimiser has them, in the units of what the learner sees.
   virtual Parameters policy_parameters() const = 0;
@@ -79,6 +84,9 @@ class Run {
   virtual std::unique_ptr<Run> branch(std::uint64_t seed, const std::string& name) const = 0;
   /// Until nothing is left; what was learnt.
   virtual Learned finish(const Watcher& watcher);
+
+ protected:
+  void expect_finite() const;
 };
 
 /// An algorithm with its options: a value behind a face.
