@@ -17,6 +17,7 @@
 #include "algorithms/train/reinforce.h"
 #include "algorithms/train/trpo.h"
 #include "experiments/output.h"
+#include "experiments/script.h"
 #include "experiments/worlds.h"
 
 namespace lowvar {
@@ -119,9 +120,14 @@ Model model_from(const Json& json) {
   return mlp;
 }
 
-Parameters arrays_from(const Json& json) {
+/// Throws NumericalFault where a number is null, which JSON has for those that are not finite.
+Parameters arrays_from(const Json& json, const std::string& where) {
   Parameters out;
   for (const auto& each : json) {
+    if (std::any_of(each.at("values").begin(), each.at("values").end(),
+                    [](const Json& x) { return x.is_null(); }))
+      throw NumericalFault(
+          join(where, ": ", each.at("name").get<std::string>(), " holds a number that is not finite"));
     const std::vector<double> numbers = each.at("values");
     out.push_back(from_values<double>(each.at("shape")[0], each.at("shape")[1], numbers));
   }
@@ -265,32 +271,32 @@ std::string learned_as_json(const World& world, const Learned& learned) {
     for (int s = 0; s < shape(table).rows; ++s)
       out["logits"].push_back(std::vector<double>(row(table, s).begin(), row(table, s).end()));
   }
-  return out.dump() + "\n";
+  return json_text(out, -1);
 }
 
 std::filesystem::path policy_file(const std::filesystem::path& directory) {
-  std::ifstream in(directory / "summary.json");
-  const Json summary = in.good() ? Json::parse(in, nullptr, false) : Json();
-  expect(summary.is_object() && summary.contains("seeds") && !summary["seeds"].empty(), "cannot read ",
+  expect_no_fault(directory);
+  const Json summary = read_json(directory / "summary.json");
+  expect(summary.is_object() && summary.contains("seeds") && !summary.at("seeds").empty(), "cannot read ",
          (directory / "summary.json").string(), ": is it a directory that `lowvar train` wrote?");
-  return directory / ("policy-" + summary["seeds"][0].at("seed").dump() + ".json");
+  return directory / ("policy-" + summary.at("seeds")[0].at("seed").dump() + ".json");
 }
 
 Learned read_learned(const std::filesystem::path& path, const World& world) {
-  std::ifstream in(path);
-  expect(in.good(), "cannot read ", path.string(), ": is it a directory that `lowvar train` wrote?");
-  const Json json = Json::parse(in, nullptr, false);
-  expect(!json.is_discarded() && json.is_object() && json.contains("policy"), path.string(),
+  expect(std::filesystem::exists(path), "cannot read ", path.string(),
+         ": is it a directory that `lowvar train` wrote?");
+  const Json json = read_json(path);
+  expect(json.is_object() && json.contains("policy"), path.string(),
          " is not a policy that `lowvar train` wrote");
   try {
     const Json& p = json.at("policy");
     Learned out{{model_from(p.at("model")), p.at("head") == "gaussian" ? Head::gaussian : Head::softmax,
                  p.at("low"), p.at("high")},
-                arrays_from(p.at("parameters"))};
+                arrays_from(p.at("parameters"), path.string())};
     if (json.contains("critic")) {
-      out.critic = model_from(json["critic"].at("model"));
-      out.w = arrays_from(json["critic"].at("parameters"));
-      out.action_values = json["critic"].at("of") == "actions";
+      out.critic = model_from(json.at("critic").at("model"));
+      out.w = arrays_from(json.at("critic").at("parameters"), path.string());
+      out.action_values = json.at("critic").at("of") == "actions";
     }
     const int wanted = world.A ? world.A : world.m;
     expect(outputs(out.policy.model) == wanted && (out.policy.head == Head::softmax) == (world.A > 0) &&

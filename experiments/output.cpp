@@ -4,11 +4,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <omp.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <mutex>
@@ -24,6 +28,8 @@
 
 namespace lowvar {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 std::vector<std::string> command_line;
 
@@ -51,15 +57,100 @@ std::string cpu_model() {
 void note_slow_blas() {
   const std::string core = blas_core();
   if (core != "Prescott" && core != "Core2" && core != "Nehalem") return;
-  fmt::print(stderr,
-             "note: OpenBLAS does not know this CPU and uses its {} kernels; with OPENBLAS_CORETYPE={} it is "
-             "several times faster\n",
-             core, __builtin_cpu_supports("avx512f") ? "SkylakeX" : "Haswell");
+  say(
+      fmt::format("note: OpenBLAS does not know this CPU and uses its {} kernels; with OPENBLAS_CORETYPE={} "
+                  "it is several "
+                  "times faster\n",
+                  core, __builtin_cpu_supports("avx512f") ? "SkylakeX" : "Haswell"));
 }
 
 }  // namespace
 
 std::string number(double x) { return std::isnan(x) ? "" : fmt::format("{:.17g}", x); }
+
+// ---- text ----
+
+namespace {
+
+/// Bytes of the character that a text begins with; 0 where that is not one of UTF-8 (Unicode 15, table 3-7).
+std::size_t character(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t n = first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  if (n == 0) return 0;
+  const unsigned low = first == 0xE0   ? 0xA0
+                       : first == 0xF0 ? 0x90
+                                       : 0x80,
+                 high = first == 0xED   ? 0x9F
+                        : first == 0xF4 ? 0x8F
+                                        : 0xBF;
+  if (byte(1) < low || byte(1) > high) return 0;
+  for (std::size_t i = 2; i < n; ++i)
+    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
+  return n;
+}
+
+bool begins_with_byte(std::string_view text) {
+  const auto digit = [&](std::size_t i) { return std::isxdigit(static_cast<unsigned char>(text[i])) != 0; };
+  return text.size() >= 4 && text.starts_with("\\x") && digit(2) && digit(3);
+}
+
+/// The value with f applied to each string in it.
+template <class F>
+Json with_strings(Json json, F f) {
+  if (json.is_string()) return f(json.get_ref<const std::string&>());
+  if (json.is_structured())
+    for (auto& each : json) each = with_strings(std::move(each), f);
+  return json;
+}
+
+}  // namespace
+
+std::string utf8(std::string_view bytes) {
+  std::string out;
+  while (!bytes.empty()) {
+    std::size_t n = begins_with_byte(bytes) ? 0 : character(bytes);
+    if (n == 0)
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[0])), n = 1;
+    else
+      out += bytes.substr(0, n);
+    bytes.remove_prefix(n);
+  }
+  return out;
+}
+
+std::string bytes_of(std::string_view utf8) {
+  std::string out;
+  while (!utf8.empty()) {
+    const bool byte = begins_with_byte(utf8);
+    out += byte ? static_cast<char>(std::stoi(std::string(utf8.substr(2, 2)), nullptr, 16)) : utf8[0];
+    utf8.remove_prefix(byte ? 4 : 1);
+  }
+  return out;
+}
+
+std::string json_text(const Json& json, int indent) { return with_strings(json, utf8).dump(indent) + "\n"; }
+
+Json read_json(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  Json json = in.good() ? Json::parse(in, nullptr, false) : Json();
+  return json.is_discarded() ? Json() : with_strings(std::move(json), bytes_of);
+}
+
+void print(std::string_view text) {
+  while (!text.empty()) {
+    const auto wrote = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    expect(wrote > 0, "cannot write to standard output: ", std::strerror(errno));
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+}
+
+void say(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
 
 // ---- CSV ----
 
@@ -105,7 +196,8 @@ std::vector<std::vector<std::string>> csv_records(std::string_view text) {
 
 }  // namespace
 
-Csv::Csv(std::vector<std::string> columns) : columns_(std::move(columns)), text_(csv_line({columns_.begin(), columns_.end()})) {
+Csv::Csv(std::vector<std::string> columns)
+    : columns_(std::move(columns)), text_(csv_line({columns_.begin(), columns_.end()})) {
   for (std::size_t i = 0; i < columns_.size(); ++i)
     expect(std::find(columns_.begin(), columns_.begin() + static_cast<long>(i), columns_[i]) ==
                columns_.begin() + static_cast<long>(i),
@@ -146,17 +238,6 @@ std::vector<std::map<std::string, std::string>> parse_csv(std::string_view text)
 }
 
 // ---- files ----
-
-std::filesystem::path data_directory() {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::filesystem::path places[] = {program.parent_path().parent_path() / "share" / "lowvar",
-                                          LOWVAR_SOURCE_DIR, LOWVAR_DATA_DIR};
-  for (const auto& each : places)
-    if (std::filesystem::is_directory(each / "experiments" / "figures", error)) return each;
-  throw Error(join("cannot draw: the scripts of lowvar are neither in ", places[0].string(), " nor in ",
-                   places[2].string()));
-}
 
 void write_file(const std::filesystem::path& path, std::string_view contents) {
   auto partial = path;
@@ -220,18 +301,81 @@ NpyWriter::~NpyWriter() {
 
 void set_command_line(int argc, char** argv) { command_line.assign(argv, argv + argc); }
 
-OutputDirectory::OutputDirectory(std::filesystem::path path, const nlohmann::ordered_json& config)
+namespace {
+
+/// Throws Error where the directory holds a run of another configuration.
+void expect_own(const std::filesystem::path& directory, const Json& config) {
+  if (!std::filesystem::exists(directory / "manifest.json")) return;
+  const Json manifest = read_json(directory / "manifest.json");
+  expect(manifest.is_object() && json_text(manifest.value("config", Json())) == json_text(config),
+         directory.string(),
+         " holds another run, as its manifest.json says; give another --out, or --overwrite");
+}
+
+/// A descriptor of the directory's .lock, which no other process locks before it is closed; -1 where the file
+/// system knows no locks. Throws Error where another process has it.
+int lock(const std::filesystem::path& directory) {
+  const int file = ::open((directory / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+  expect(file >= 0, "cannot write results to ", directory.string(), ": ", std::strerror(errno));
+  if (::flock(file, LOCK_EX | LOCK_NB) == 0) return file;
+  const int error = errno;
+  ::close(file);
+  expect(error != EWOULDBLOCK, directory.string(),
+         " is being written by another process; wait for it, or give another --out");
+  say(join("note: ", directory.string(), " cannot be locked (", std::strerror(error),
+           "); let no other process write there\n"));
+  return -1;
+}
+
+void unlock(int file) {
+  if (file >= 0) ::close(file);
+}
+
+}  // namespace
+
+void expect_free(const std::filesystem::path& directory, const Json& config) {
+  expect_own(directory, config);
+  if (std::filesystem::exists(directory / ".lock")) unlock(lock(directory));
+}
+
+void remove_run(const std::filesystem::path& directory) {
+  if (!std::filesystem::exists(directory / "manifest.json")) return;
+  const int file = lock(directory);
+  const Json outputs = read_json(directory / "outputs.json");
+  std::error_code ignored;
+  for (const char* name : {"outputs.json", "machine.json"})
+    std::filesystem::remove(directory / name, ignored);
+  if (outputs.is_object() && outputs.contains("xxh64"))
+    for (const auto& [name, hash] : outputs["xxh64"].items())
+      if (std::filesystem::path(name).filename() == name) std::filesystem::remove(directory / name, ignored);
+  std::filesystem::remove(directory / "manifest.json", ignored);
+  unlock(file);
+}
+
+void expect_no_fault(const std::filesystem::path& directory) {
+  const Json outputs = read_json(directory / "outputs.json");
+  if (outputs.is_object() && outputs.value("status", 0) == 3)
+    throw NumericalFault(join("the run of ", directory.string(),
+                              " was stopped by a numerical fault, and there is no result of it"));
+}
+
+OutputDirectory::OutputDirectory(std::filesystem::path path, const Json& config)
     : path_(std::move(path)), start_(std::chrono::steady_clock::now()) {
   std::error_code error;
   std::filesystem::create_directories(path_, error);
   expect(!error && std::filesystem::is_directory(path_), "cannot write results to ", path_.string(), ": ",
          error ? error.message() : "it is not a directory");
+  expect_own(path_, config);
+  lock_ = lock(path_);
+  expect_own(path_, config);
   std::filesystem::remove(path_ / "outputs.json", error);  // what it said is no longer so
-  nlohmann::ordered_json manifest{{"schema", 1}, {"lowvar", LOWVAR_VERSION}};
+  Json manifest{{"schema", 1}, {"lowvar", LOWVAR_VERSION}};
   manifest["binary_xxh64"] = hash_of("/proc/self/exe");
   manifest["config"] = config;
-  write("manifest.json", manifest.dump(2) + "\n");
+  write("manifest.json", json_text(manifest));
 }
+
+OutputDirectory::~OutputDirectory() { unlock(lock_); }
 
 void OutputDirectory::write(const std::string& name, std::string_view contents) {
   write_file(path_ / name, contents);
@@ -240,8 +384,8 @@ void OutputDirectory::write(const std::string& name, std::string_view contents) 
 
 void OutputDirectory::adopt(const std::string& name) { files_.push_back(name); }
 
-void OutputDirectory::note(const std::string& key, const nlohmann::ordered_json& value) {
-  notes_.emplace_back(key, value.dump());
+void OutputDirectory::note(const std::string& key, const Json& value) {
+  notes_.emplace_back(key, json_text(value));
 }
 
 void OutputDirectory::finish(int status) {
@@ -249,19 +393,19 @@ void OutputDirectory::finish(int status) {
   const std::time_t now = std::time(nullptr);
   char when[32];
   std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  nlohmann::ordered_json machine{{"finished", when},
-                                 {"seconds", seconds},
-                                 {"command_line", command_line},
-                                 {"cpu", cpu_model()},
-                                 {"threads", omp_get_max_threads()},
-                                 {"blas", blas_config()},
-                                 {"blas_core", blas_core()},
-                                 {"compiler", __VERSION__}};
-  for (const auto& [key, value] : notes_) machine[key] = nlohmann::ordered_json::parse(value);
-  write_file(path_ / "machine.json", machine.dump(2) + "\n");
-  nlohmann::ordered_json outputs{{"status", status}, {"xxh64", nlohmann::ordered_json::object()}};
+  Json machine{{"finished", when},
+               {"seconds", seconds},
+               {"command_line", command_line},
+               {"cpu", cpu_model()},
+               {"threads", omp_get_max_threads()},
+               {"blas", blas_config()},
+               {"blas_core", blas_core()},
+               {"compiler", __VERSION__}};
+  for (const auto& [key, value] : notes_) machine[key] = Json::parse(value);
+  write_file(path_ / "machine.json", json_text(machine));
+  Json outputs{{"status", status}, {"xxh64", Json::object()}};
   for (const auto& name : files_) outputs["xxh64"][name] = hash_of(path_ / name);
-  write_file(path_ / "outputs.json", outputs.dump(2) + "\n");
+  write_file(path_ / "outputs.json", json_text(outputs));
 }
 
 // ---- Progress ----
@@ -284,17 +428,16 @@ void Progress::operator()(long done, long total, std::string_view note) {
   const double left = std::chrono::duration<double>(now - start_).count() * (1 - part) / part;
   if (terminal_) {
     const auto filled = static_cast<std::size_t>(part * 30);
-    fmt::print(stderr, "\r{:<28} [{}{}] {:3.0f} %  {:.0f} s left  {}\033[K", title_, std::string(filled, '#'),
-               std::string(30 - filled, ' '), 100 * part, left, note);
+    say(fmt::format("\r{:<28} [{}{}] {:3.0f} %  {:.0f} s left  {}\033[K", title_, std::string(filled, '#'),
+                    std::string(30 - filled, ' '), 100 * part, left, note));
   } else {
-    fmt::print(stderr, "{}: {} of {}, {:.0f} s left{}{}\n", title_, done, total, left,
-               note.empty() ? "" : "  ", note);
+    say(fmt::format("{}: {} of {}, {:.0f} s left{}{}\n", title_, done, total, left, note.empty() ? "" : "  ",
+                    note));
   }
-  std::fflush(stderr);
 }
 
 Progress::~Progress() {
-  if (terminal_) fmt::print(stderr, "\r\033[K");
+  if (terminal_) say("\r\033[K");
 }
 
 }  // namespace lowvar

@@ -52,9 +52,25 @@ class Csv {
 /// The rows of a CSV file, fields by their columns. Throws Error where a row is not as wide as the first.
 std::vector<std::map<std::string, std::string>> parse_csv(std::string_view text);
 
-/// Where the scripts that draw are, as experiments/...: beside the installed program (../share/lowvar), in
-/// the source tree, or where the library was configured to be installed; the first that is there.
-std::filesystem::path data_directory();
+// ---- text ----
+
+/// Names from outside are any bytes, and JSON is UTF-8: bytes that are not part of it are written as \xNN,
+/// and a backslash that begins such a text as \x5c.
+std::string utf8(std::string_view bytes);
+/// Back from that.
+std::string bytes_of(std::string_view utf8);
+
+/// The value as lines, its strings by `utf8`; `indent` of -1 is one line.
+std::string json_text(const nlohmann::ordered_json& json, int indent = 2);
+/// What a file written by `json_text` holds; null where there is no such file, or not one of JSON.
+nlohmann::ordered_json read_json(const std::filesystem::path& path);
+
+/// Writes to standard output at once. Throws Error where it is full or closed, or nobody reads it.
+void print(std::string_view text);
+/// Writes to standard error, where that is possible.
+void say(std::string_view text);
+
+// ---- files ----
 
 /// Writes the file under another name and renames it: readers see all of it or nothing. Throws Error where it
 /// cannot.
@@ -80,10 +96,16 @@ class NpyWriter {
 
 /// A directory of results. manifest.json says what was asked for and is written first; outputs.json holds a
 /// hash (XXH64) of each file and the exit status and is written last; machine.json holds all that may differ
-/// between two runs of one manifest: clock, machine, threads, command line.
+/// between two runs of one manifest: clock, machine, threads, command line. While one lives, no other process
+/// has one of the same path.
 class OutputDirectory {
  public:
+  /// Throws Error where the directory cannot be written, another process writes it, or it holds a run of
+  /// another configuration.
   OutputDirectory(std::filesystem::path path, const nlohmann::ordered_json& config);
+  ~OutputDirectory();
+  OutputDirectory(const OutputDirectory&) = delete;
+  OutputDirectory& operator=(const OutputDirectory&) = delete;
   void write(const std::string& name, std::string_view contents);
   /// Records a file that something else wrote.
   void adopt(const std::string& name);
@@ -94,10 +116,19 @@ class OutputDirectory {
 
  private:
   std::filesystem::path path_;
+  int lock_ = -1;
   std::vector<std::string> files_;
   std::vector<std::pair<std::string, std::string>> notes_;  // of machine.json: key, JSON
   std::chrono::steady_clock::time_point start_;
 };
+
+/// Throws Error where OutputDirectory would: for those who compute before they have one. Writes nothing.
+void expect_free(const std::filesystem::path& directory, const nlohmann::ordered_json& config);
+/// Removes the run that a directory holds: its records, and the files that its outputs.json names. Throws
+/// Error where another process writes it.
+void remove_run(const std::filesystem::path& directory);
+/// Throws NumericalFault where the run that a directory holds was stopped by one.
+void expect_no_fault(const std::filesystem::path& directory);
 
 /// The command line, for machine.json; set once by main.
 void set_command_line(int argc, char** argv);

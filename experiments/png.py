@@ -27,7 +27,7 @@ def main(path):
         paint = {"facecolor": fill, "edgecolor": shape["stroke"] or "none", "linewidth": shape["width"] * POINT,
                  "joinstyle": "round", "capstyle": "round", "zorder": order}
         if shape["words"]:
-            axes.text(*points[0], shape["words"], size=shape["size"] * POINT, color=fill, zorder=order,
+            axes.text(*points[0], shape["words"], size=shape["size"] * POINT, color=fill, zorder=order, parse_math=False,
                       ha="center" if shape["middle"] else "left", va="baseline")
         elif len(points) == 1:
             axes.add_patch(Circle(points[0], shape["size"], **paint))

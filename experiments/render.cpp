@@ -12,6 +12,7 @@
 
 #include "envs/classic_control.h"
 #include "experiments/output.h"
+#include "experiments/script.h"
 
 namespace lowvar {
 namespace {
@@ -25,7 +26,7 @@ constexpr const char *kInk = "#222222", *kGrey = "#8a8a8a", *kPale = "#e6e6e6", 
 
 std::string escaped(const std::string& text) {
   std::string out;
-  for (const char c : text)
+  for (const char c : utf8(text))
     if (c == '&')
       out += "&amp;";
     else if (c == '<')
@@ -33,15 +34,8 @@ std::string escaped(const std::string& text) {
     else if (c == '>')
       out += "&gt;";
     else
-      out += c;
+      out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;  // XML has no control characters
   return out;
-}
-
-/// In single quotes, for the shell.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
-  return out + "'";
 }
 
 }  // namespace
@@ -103,7 +97,7 @@ std::string Picture::json() const {
                              {"size", s.size},
                              {"words", s.words},
                              {"middle", s.anchor == Shape::Anchor::middle}});
-  return out.dump();
+  return json_text(out, -1);
 }
 
 void Picture::write(const std::filesystem::path& path) const {
@@ -112,20 +106,13 @@ void Picture::write(const std::filesystem::path& path) const {
   auto partial = path;
   partial += ".partial";
   write_file(partial, "");  // says why where it cannot
-  const std::string command = fmt::format("/usr/bin/python3 {}/experiments/png.py {} 2>/dev/null",
-                                          quoted(data_directory().string()), quoted(partial.string()));
-  FILE* pipe = ::popen(command.c_str(), "w");
-  bool drawn = pipe != nullptr;
-  if (drawn) {
-    const std::string text = json();
-    drawn = std::fwrite(text.data(), 1, text.size(), pipe) == text.size();
-    drawn = ::pclose(pipe) == 0 && drawn;
-  }
-  std::error_code ignored;
-  if (drawn) std::filesystem::rename(partial, path, ignored);
-  if (!drawn || ignored) std::filesystem::remove(partial, ignored);
-  expect(drawn && !ignored, "cannot draw ", path.string(),
-         ": PNG needs /usr/bin/python3 with matplotlib; .svg needs neither");
+  std::string wrong = run_script("png.py", {partial.string()}, json());
+  std::error_code error;
+  if (wrong.empty()) std::filesystem::rename(partial, path, error);
+  if (error) wrong = error.message();
+  if (!wrong.empty()) std::filesystem::remove(partial, error);
+  expect(wrong.empty(), "cannot draw ", path.string(), " (", wrong,
+         "): PNG needs /usr/bin/python3 with matplotlib; .svg needs neither");
 }
 
 // ---- Frames ----

@@ -46,7 +46,7 @@ def run(name, algorithm, world, steps, flags, seeds):
     text = " ".join(["lowvar", *command[1:]])
     if not (stamp.exists() and stamp.read_text() == text):
         print(text, flush=True)
-        subprocess.run([*command, "--out", str(out)], check=True, cwd=TOP, stdout=subprocess.DEVNULL)
+        subprocess.run([*command, "--out", str(out), "--overwrite"], check=True, cwd=TOP, stdout=subprocess.DEVNULL)
         stamp.write_text(text)
     return text, json.loads((out / "summary.json").read_text()), json.loads((out / "machine.json").read_text())
 

@@ -92,7 +92,7 @@ VarianceResult study_run(const RunStudy& study, const StudyWatcher& watcher) {
   std::vector<Truth> truth;
   for (const Target& each : targets) truth.push_back({each.gradient, {}, {}});
   truth[2].gradient.clear();  // a displacement is no estimate of a gradient
-  VarianceResult result{plan.world.id, study.batches, true, {}};
+  VarianceResult result{utf8(plan.world.id), study.batches, true, {}};
   for (std::size_t e = 0; e < all.rungs.size(); ++e) {
     EstimatorResult& of = result.estimators.emplace_back();
     of.name = all.rungs[e].estimator.name;

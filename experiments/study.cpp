@@ -171,7 +171,7 @@ VarianceResult study_variance(const VarianceStudy& study, const StudyWatcher& wa
   const Measured measured = measure(subject.world, subject.policy.policy, subject.behaviour.theta,
                                     lineup.rungs, critic.critic, constants, options);
 
-  VarianceResult result{subject.env, measured.trajectories, false, {}};
+  VarianceResult result{utf8(subject.env), measured.trajectories, false, {}};
   for (std::size_t e = 0; e < lineup.rungs.size(); ++e) {
     const Estimator& estimator = subject.estimators[e];
     EstimatorResult& of = result.estimators.emplace_back();
@@ -240,14 +240,9 @@ Csv moments_csv(const VarianceResult& result) {
   Csv csv(columns);
   for (const auto& e : result.estimators)
     for (const auto& [q, unit, objective] : e.moments) {
-      Csv::Row row = {{"env", result.env},
-                 {"estimator", e.name},
-                 {"quantity", q.name},
-                 {"value", q.sampled.value},
-                 {"se", q.sampled.se},
-                 {"exact", q.exact},
-                 {"unit", unit},
-                 {"n", result.n}};
+      Csv::Row row = {
+          {"env", result.env},  {"estimator", e.name}, {"quantity", q.name}, {"value", q.sampled.value},
+          {"se", q.sampled.se}, {"exact", q.exact},    {"unit", unit},       {"n", result.n}};
       if (result.of_run) row.push_back({"objective", objective});
       csv.add(row);
     }
@@ -305,7 +300,8 @@ std::string warnings(const VarianceResult& result) {
     for (const auto& [q, unit, objective] : e.moments)
       if (q.name == "largest_share" && q.sampled.value > 0.05)
         out += fmt::format(
-            "warning: {}: one {} is {:.0f} % of the sum of squares; the tail is heavy and standard errors are "
+            "warning: {}: one {} is {:.0f} % of the sum of squares; the tail is heavy and standard errors "
+            "are "
             "too small\n",
             e.name, result.of_run ? "batch" : "trajectory", 100 * q.sampled.value);
   return out;

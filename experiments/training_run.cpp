@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
-#include <fstream>
 #include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -174,8 +173,7 @@ Json as_json(const TrainingPlan& plan) {
 }
 
 TrainingPlan read_plan(const std::filesystem::path& directory) {
-  std::ifstream in(directory / "manifest.json");
-  const Json manifest = in.good() ? Json::parse(in, nullptr, false) : Json();
+  const Json manifest = read_json(directory / "manifest.json");
   const Json config = manifest.is_object() ? manifest.value("config", Json()) : Json();
   expect(config.is_object() && config.contains("algorithm") && config.contains("options"), directory.string(),
          " is not a directory that `lowvar train` wrote");
@@ -195,7 +193,7 @@ std::unique_ptr<Run> run_before(const TrainingPlan& plan, std::uint64_t seed, st
   std::vector<std::byte> before = run->store();
   while (run->goes_on() && (!update || run->updates() < *update)) {
     before = run->store();
-    run->update({});
+    run->advance({});
   }
   expect(!update || (run->updates() == *update && run->goes_on()), "the run has updates 0 to ",
          run->updates() - 1, ", and no update ", update.value_or(0));
@@ -306,7 +304,7 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
   }
   summary["iqm"] = interquartile_mean(scores);
   summary["ci95"] = interquartile_mean_interval(scores);
-  directory.write("summary.json", summary.dump(2) + "\n");
+  directory.write("summary.json", json_text(summary));
   directory.note("seeds", speed);
   return results;
 }

@@ -1,7 +1,10 @@
 #include "experiments/cli/cli.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
-#include <iostream>
+#include <csignal>
+#include <sstream>
 
 #include "experiments/cli/commands.h"
 #include "experiments/output.h"
@@ -25,31 +28,46 @@ int dispatch(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    if (e.get_exit_code() == 0) {  // --help, --version
+      std::ostringstream out;
+      app.exit(e, out, out);
+      print(out.str());
+      return 0;
+    }
     throw Error(join(e.what(), " (see lowvar --help)"));
   }
+  return status;
+}
+
+/// Files that are opened take no number of a closed standard stream, and writing to that still fails.
+void hold_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(stream, F_GETFD) < 0) ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+int complain(std::string_view what, int status) {
+  say(join("lowvar: ", what, "\n"));
   return status;
 }
 
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-    std::cerr << "lowvar: this CPU lacks AVX2 and FMA (x86-64-v3), which lowvar is built for\n";
-    return 2;
-  }
+  hold_standard_streams();
+  std::signal(SIGPIPE, SIG_IGN);  // what cannot be printed is an error, and takes no result along
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+    return complain("this CPU lacks AVX2 and FMA (x86-64-v3), which lowvar is built for", 2);
   set_command_line(argc, argv);
   try {
     return dispatch(argc, argv);
   } catch (const NumericalFault& e) {
-    std::cerr << "lowvar: " << e.what() << "\n";
-    return 3;
+    return complain(e.what(), 3);
   } catch (const Error& e) {
-    std::cerr << "lowvar: " << e.what() << "\n";
-    return 2;
+    return complain(e.what(), 2);
   } catch (const std::bad_alloc&) {
-    std::cerr << "lowvar: out of memory; ask for fewer trajectories, estimators or states\n";
-    return 2;
+    return complain("out of memory; ask for fewer trajectories, estimators or states", 2);
+  } catch (const std::exception& e) {  // of a library: a file of JSON that lacks what was asked of it, say
+    return complain(e.what(), 2);
   }
 }
 

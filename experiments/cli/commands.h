@@ -33,6 +33,9 @@ std::uint64_t seed_option(const std::string& text);
 /// What stands between commas.
 std::vector<std::string> split(const std::string& list);
 
+/// Adds --overwrite, of commands that write results.
+void add_overwrite(CLI::App& app, bool& overwrite);
+
 /// What `exact` and `variance` both select.
 struct Selection {
   std::string env, estimators, policy = "reference", behaviour, value, gamma, horizon, batch = "32";

@@ -1,8 +1,6 @@
 // lowvar evaluate and lowvar compare: what training runs are worth, alone and beside each other.
 #include <fmt/format.h>
 
-#include <fstream>
-#include <iostream>
 #include <numeric>
 
 #include "experiments/cli/commands.h"
@@ -13,9 +11,8 @@
 namespace lowvar::cli {
 namespace {
 
-Json read_json(const std::filesystem::path& path) {
-  std::ifstream in(path);
-  const Json json = in.good() ? Json::parse(in, nullptr, false) : Json();
+Json read_object(const std::filesystem::path& path) {
+  Json json = read_json(path);
   expect(json.is_object(), "cannot read ", path.string(), ": is it a directory that `lowvar train` wrote?");
   return json;
 }
@@ -27,9 +24,10 @@ struct Run {
 };
 
 Run read_run(const std::filesystem::path& directory) {
+  expect_no_fault(directory);
   Run run{std::filesystem::path(directory / ".").lexically_normal().parent_path().filename().string(),
-          read_json(directory / "summary.json"),
-          read_json(directory / "manifest.json").value("config", Json()),
+          read_object(directory / "summary.json"),
+          read_object(directory / "manifest.json").value("config", Json()),
           {}};
   expect(run.config.contains("algorithm") && run.summary.contains("seeds"), directory.string(),
          " is not a directory that `lowvar train` wrote");
@@ -56,11 +54,11 @@ int evaluate_run(const std::string& directory, const std::string& episodes_text)
   }
   out["iqm"] = interquartile_mean(scores);
   out["ci95"] = interquartile_mean_interval(scores);
-  std::cout << out.dump(2) << "\n";
+  print(json_text(out));
   return 0;
 }
 
-int compare(const std::vector<std::string>& directories, const std::string& out) {
+int compare(const std::vector<std::string>& directories, const std::string& out, bool overwrite) {
   std::vector<Run> runs;
   for (const auto& each : directories) runs.push_back(read_run(each));
   for (const Run& run : runs)
@@ -68,6 +66,7 @@ int compare(const std::vector<std::string>& directories, const std::string& out)
            "runs of different worlds do not compare: ", run.config.at("env").get<std::string>(), " and ",
            runs.front().config.at("env").get<std::string>());
   Json config{{"runs", directories}};
+  if (overwrite) remove_run(out);
   OutputDirectory directory(out, config);
   Json comparison{{"env", runs.front().config.at("env")}, {"runs", Json::array()}, {"pairs", Json::array()}};
   std::string text =
@@ -91,13 +90,12 @@ int compare(const std::vector<std::string>& directories, const std::string& out)
       text += fmt::format("P({} better than {}) = {:.3f}  [{:.3f}, {:.3f}]\n", runs[i].name, runs[j].name,
                           probability, ci95[0], ci95[1]);
     }
-  directory.write("comparison.json", comparison.dump(2) + "\n");
+  directory.write("comparison.json", json_text(comparison));
   std::vector<std::string> arguments = {out};
   arguments.insert(arguments.end(), directories.begin(), directories.end());
-  draw_with("learning_curve.py", arguments);
-  directory.adopt("learning_curve.svg");
+  draw(directory, "learning_curve", "learning_curve.py", arguments);
   directory.finish(0);
-  std::cout << text;
+  print(text);
   return 0;
 }
 
@@ -118,7 +116,9 @@ void add_compare(CLI::App& app, int& status) {
   auto out = std::make_shared<std::string>("results/comparison");
   command->add_option("directories", *directories, "of `lowvar train`")->required();
   command->add_option("--out", *out, "directory for the results")->capture_default_str();
-  command->callback([=, &status] { status = compare(*directories, *out); });
+  auto overwrite = std::make_shared<bool>(false);
+  add_overwrite(*command, *overwrite);
+  command->callback([=, &status] { status = compare(*directories, *out, *overwrite); });
 }
 
 }  // namespace lowvar::cli

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
 
 #include "core/parallel.h"
 #include "experiments/cli/commands.h"
@@ -164,7 +163,7 @@ int replay(const ReplayOptions& o) {
       if (step(t, actions[t].first, rng, t + 1 >= static_cast<std::size_t>(world.T))) break;
     }
   }
-  std::cout << out;
+  print(out);
   return 0;
 }
 
@@ -264,7 +263,7 @@ int rollout(const PlayOptions& o, const std::string& episodes) {
   const auto N = static_cast<int>(count_option("--episodes", episodes, 1, 100'000'000));
   const Episodes play(o);
   const int T = play.world().T;
-  std::cout << "episode,steps,return,terminated,truncated\n";
+  print("episode,steps,return,terminated,truncated\n");
   ordered_reduce((N + Episodes::shard - 1) / Episodes::shard,
                  [&](int i) { return play(i, std::min(Episodes::shard, N - i * Episodes::shard), false); },
                  [&](int i, const std::vector<Episode>& shard) {
@@ -275,7 +274,7 @@ int rollout(const PlayOptions& o, const std::string& episodes) {
                                         static_cast<std::size_t>(i) * Episodes::shard + k, e.steps, e.total,
                                         e.terminated, e.steps >= T);
                    }
-                   std::cout << out;
+                   print(out);
                  });
   return 0;
 }

@@ -2,8 +2,6 @@
 // is known.
 #include <fmt/format.h>
 
-#include <iostream>
-
 #include "experiments/cli/commands.h"
 
 namespace lowvar::cli {
@@ -33,7 +31,7 @@ std::string as_text(const ExactResult& result) {
 
 int exact(const Selection& selection, bool json) {
   const ExactResult result = study_exact(subject_of(selection));
-  std::cout << (json ? as_json(result).dump(2) + "\n" : as_text(result));
+  print(json ? json_text(as_json(result)) : as_text(result));
   return 0;
 }
 

@@ -9,20 +9,22 @@ namespace lowvar::cli {
 namespace {
 
 int list(const std::string& what) {
+  std::string out;
   if (what == "envs") {
     for (const auto& w : worlds())
-      fmt::print("{:<28} {}{}\n", w.id, w.T ? fmt::format("gamma {:<5} T {:<5} ", w.gamma, w.T) : "",
-                 w.description);
+      out += fmt::format("{:<28} {}{}\n", w.id, w.T ? fmt::format("gamma {:<5} T {:<5} ", w.gamma, w.T) : "",
+                         w.description);
   } else if (what == "estimators") {
     for (const auto& f : estimator_families())
-      fmt::print("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);
+      out += fmt::format("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);
   } else if (what == "figures") {
-    for (const auto& f : figures()) fmt::print("{:<24} {}\n", f.id, f.description);
+    for (const auto& f : figures()) out += fmt::format("{:<24} {}\n", f.id, f.description);
   } else if (what == "algorithms") {
-    for (const auto& a : algorithms()) fmt::print("{:<20} {} ({})\n", a.id, a.description, a.source);
+    for (const auto& a : algorithms()) out += fmt::format("{:<20} {} ({})\n", a.id, a.description, a.source);
   } else {
     throw Error(unknown_name("list", what, {"envs", "estimators", "figures", "algorithms"}));
   }
+  print(out);
   return 0;
 }
 
@@ -51,11 +53,11 @@ int explain(const std::string& name) {
     off_policy += ", and biased there even with the exact critic: " + e.bias_off_policy;
   const std::string file = e.where.file_name();
   const std::size_t begin = file.rfind("algorithms/");
-  fmt::print(
+  print(fmt::format(
       "{}\n  equation     {}\n  source       {}\n  needs        {}\n  biased       {}\n  off-policy   {}\n  "
       "independent  {}\n  code         {}:{}\n",
       e.name, e.equation, e.source, needs.empty() ? "nothing" : needs, biased, off_policy, unit,
-      begin == std::string::npos ? file : file.substr(begin), e.where.line());
+      begin == std::string::npos ? file : file.substr(begin), e.where.line()));
   return 0;
 }
 

@@ -41,6 +41,10 @@ std::vector<std::string> split(const std::string& list) {
   return out;
 }
 
+void add_overwrite(CLI::App& app, bool& overwrite) {
+  app.add_flag("--overwrite", overwrite, "remove the results of another run that the directory holds");
+}
+
 void Selection::add_to(CLI::App& app, bool required) {
   app.add_option("--env", env, "world id, or mdp:FILE")->required(required);
   app.add_option("--estimators", estimators, "names, separated by commas")->required(required);

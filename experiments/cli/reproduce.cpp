@@ -1,18 +1,15 @@
 // lowvar reproduce: a paper's figure, from data to verdict.
-#include <csignal>
-#include <cstdio>
-
 #include "experiments/cli/commands.h"
 #include "experiments/figures/figures.h"
 
 namespace lowvar::cli {
 namespace {
 
-int reproduce(const std::string& id, Effort effort, bool check, const std::string& out) {
+int reproduce(const std::string& id, Effort effort, bool check, const std::string& out, bool overwrite) {
   std::vector<std::string> known;
   int status = 0;
   bool found = false;
-  std::signal(SIGPIPE, SIG_IGN);  // a reader who has gone does not stop the figures that are still to come
+  std::string unread;
   for (const Figure& f : figures()) {
     known.push_back(f.id);
     if (id != "all" && id != f.id) continue;
@@ -20,13 +17,18 @@ int reproduce(const std::string& id, Effort effort, bool check, const std::strin
     const std::filesystem::path directory = out.empty()   ? std::filesystem::path("results") / f.id
                                             : id == "all" ? std::filesystem::path(out) / f.id
                                                           : std::filesystem::path(out);
+    if (overwrite) remove_run(directory);
     const Reproduction came = f.run(effort, check, directory);
     status = std::max(status, came.status);
-    std::fwrite(came.text.data(), 1, came.text.size(), stdout);
-    std::fflush(stdout);
+    try {
+      print(came.text);
+    } catch (const Error& e) {  // a reader who has gone does not stop the figures that are still to come
+      unread = e.what();
+    }
   }
   known.emplace_back("all");
   if (!found) throw Error(unknown_name("figure", id, known));
+  expect(unread.empty(), unread);
   return status;
 }
 
@@ -35,7 +37,7 @@ int reproduce(const std::string& id, Effort effort, bool check, const std::strin
 void add_reproduce(CLI::App& app, int& status) {
   struct Options {
     std::string figure, out;
-    bool smoke = false, quick = false, full = false, check = false;
+    bool smoke = false, quick = false, full = false, check = false, overwrite = false;
   };
   auto* command = app.add_subcommand("reproduce", "data, figure and verdict of a paper's figure");
   auto o = std::make_shared<Options>();
@@ -45,12 +47,13 @@ void add_reproduce(CLI::App& app, int& status) {
   command->add_flag("--full", o->full, "the paper's own size")->excludes(smoke)->excludes(quick);
   command->add_flag("--check", o->check, "judge the results by the claim; exit code 1 if it fails");
   command->add_option("--out", o->out, "directory (default: results/FIGURE)");
+  add_overwrite(*command, o->overwrite);
   command->callback([=, &status] {
     status = reproduce(o->figure,
                        o->smoke  ? Effort::smoke
                        : o->full ? Effort::full
                                  : Effort::quick,
-                       o->check, o->out);
+                       o->check, o->out, o->overwrite);
   });
 }
 

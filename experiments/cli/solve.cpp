@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cmath>
-#include <iostream>
 #include <map>
 
 #include "experiments/cli/commands.h"
@@ -103,7 +102,7 @@ std::string as_text(const SolveStudy& study, const SolveResult& result, const st
 int solve(const Options& o) {
   const SolveStudy study = study_of(o);
   const SolveResult result = study_solve(study);
-  std::cout << (o.json ? as_json(result).dump(2) + "\n" : as_text(study, result, o.method));
+  print(o.json ? json_text(as_json(result)) : as_text(study, result, o.method));
   return 0;
 }
 

@@ -72,7 +72,17 @@ struct TrainFlags {
   std::string algorithm, env, seeds = "0", steps = "100000", config, out, horizon, measure_variance,
                               evaluation_episodes = "100";
   std::vector<std::string> set;
+  bool overwrite = false;
 };
+
+std::string as_text(const std::vector<SeedResult>& results) {
+  std::string out = fmt::format("{:>6} {:>10} {:>14} {:>12} {:>14} {:>10}\n", "seed", "steps", "final_return",
+                                "best_100", "eval_return", "steps/s");
+  for (const auto& r : results)
+    out += fmt::format("{:>6} {:>10} {:>14.6g} {:>12.6g} {:>14.6g} {:>10.0f}\n", r.seed, r.steps,
+                       r.final_return, r.best_100, r.eval_return, static_cast<double>(r.steps) / r.seconds);
+  return out;
+}
 
 int train(const TrainFlags& f) {
   std::optional<long> horizon;
@@ -97,16 +107,18 @@ int train(const TrainFlags& f) {
   plan.options->check(plan.world, plan.steps);
   if (!f.measure_variance.empty()) plan.measure_variance = measure_variance_of(f.measure_variance);
 
+  if (f.overwrite) remove_run(f.out);
   OutputDirectory directory(f.out, as_json(plan));
-  const auto results = run_training(plan, directory);
-  draw_with("learning_curve.py", {f.out, f.out});
-  directory.adopt("learning_curve.svg");
+  std::vector<SeedResult> results;
+  try {
+    results = run_training(plan, directory);
+  } catch (const NumericalFault&) {
+    directory.finish(3);
+    throw;
+  }
+  draw(directory, "learning_curve", "learning_curve.py", {f.out, f.out});
   directory.finish(0);
-  fmt::print("{:>6} {:>10} {:>14} {:>12} {:>14} {:>10}\n", "seed", "steps", "final_return", "best_100",
-             "eval_return", "steps/s");
-  for (const auto& r : results)
-    fmt::print("{:>6} {:>10} {:>14.6g} {:>12.6g} {:>14.6g} {:>10.0f}\n", r.seed, r.steps, r.final_return,
-               r.best_100, r.eval_return, static_cast<double>(r.steps) / r.seconds);
+  print(as_text(results));
   return 0;
 }
 
@@ -128,6 +140,7 @@ void add_train(CLI::App& app, int& status) {
   command->add_option("--evaluation-episodes", f->evaluation_episodes, "of the greedy policy")
       ->capture_default_str();
   command->add_option("--out", f->out, "directory for the results")->required();
+  add_overwrite(*command, f->overwrite);
   command->callback([=, &status] { status = train(*f); });
 }
 

@@ -1,6 +1,5 @@
 // lowvar variance: estimators measured on the same trajectories, beside their exact values.
 #include <algorithm>
-#include <iostream>
 
 #include "experiments/cli/commands.h"
 #include "experiments/training_run.h"
@@ -13,6 +12,7 @@ struct VarianceOptions {
   std::string trajectories = "10000", seed = "0", relative_to, until_rse, export_gradients,
               cosine_batch = "32", out;
   std::string of_run, seed_of_run, update = "last", batches = "100";
+  bool overwrite = false;
 };
 
 /// The position of --relative-to, or the first where it is not given.
@@ -98,18 +98,22 @@ RunStudy run_study_of(const VarianceOptions& o) {
 
 void report(const VarianceResult& result, OutputDirectory& directory) {
   write(result, directory);
-  std::cerr << warnings(result);
-  std::cout << as_text(result);
+  say(warnings(result));
+  print(as_text(result));
 }
 
 int variance_of_run(const VarianceOptions& o) {
   const RunStudy study = run_study_of(o);
+  if (!o.overwrite) expect_free(o.out, as_json(study));
   std::optional<OutputDirectory> directory;
   VarianceResult result;
   {
     Progress progress("variance of " + study.run);
-    result = study_run(study, {.accepted = [&] { directory.emplace(o.out, as_json(study)); },
-                               .progress = std::ref(progress)});
+    const auto accepted = [&] {
+      if (o.overwrite) remove_run(o.out);
+      directory.emplace(o.out, as_json(study));
+    };
+    result = study_run(study, {.accepted = accepted, .progress = std::ref(progress)});
   }
   report(result, *directory);
   return 0;
@@ -122,6 +126,7 @@ int variance(const VarianceOptions& o) {
   const VarianceStudy study = study_of(o);
   check(study);
   const GradientShape shape = o.export_gradients.empty() ? GradientShape{} : gradient_shape(study);
+  if (o.overwrite) remove_run(o.out);
   OutputDirectory directory(o.out, as_json(study));
   std::optional<NpyWriter> gradients;
   if (!o.export_gradients.empty()) gradients.emplace(o.export_gradients, shape.dimensions());
@@ -164,6 +169,7 @@ void add_variance(CLI::App& app, int& status) {
   command->add_option("--export-gradients", o->export_gradients,
                       "write each trajectory's gradients, (N, d), or (estimators, N, d) for several");
   command->add_option("--out", o->out, "directory for the results")->required();
+  add_overwrite(*command, o->overwrite);
   command->callback([=, &status] { status = variance(*o); });
 }
 

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "experiments/script.h"
 
 namespace lowvar {
 namespace {
@@ -132,14 +132,25 @@ Judgement judge_agree(const std::vector<Row>& rows, const nlohmann::json& claim)
 
 }  // namespace
 
-void draw_with(const std::string& script, const std::vector<std::string>& arguments) {
-  std::string command = fmt::format("SOURCE_DATE_EPOCH=0 /usr/bin/python3 '{}'", folder(script).string());
-  for (const auto& each : arguments) command += fmt::format(" '{}'", each);
-  expect(std::system(command.c_str()) == 0, "drawing failed: ", command);
-}
-
-void draw(const std::string& id, const std::filesystem::path& out) {
-  draw_with(id + "/plot.py", {out.string()});
+bool draw(OutputDirectory& directory, const std::string& stem, const std::string& script,
+          const std::vector<std::string>& arguments) {
+  const std::string files[] = {stem + ".svg", stem + ".png"};
+  const auto remove = [&] {  // what an earlier run drew, or this one in part
+    std::error_code ignored;
+    for (const auto& each : files) std::filesystem::remove(directory.path() / each, ignored);
+  };
+  remove();
+  const std::string wrong = run_script("figures/" + script, arguments);
+  if (wrong.empty()) {
+    for (const auto& each : files) directory.adopt(each);
+    return true;
+  }
+  remove();
+  say(fmt::format(
+      "note: {} was not drawn ({}); the results are whole, and with matplotlib (on Debian: apt-get "
+      "install python3-matplotlib) this draws them: {}\n",
+      files[0], wrong, script_command("figures/" + script, arguments)));
+  return false;
 }
 
 std::vector<Judgement> check_claims(const std::string& id, const std::filesystem::path& csv) {
@@ -158,8 +169,7 @@ std::vector<Judgement> check_claims(const std::string& id, const std::filesystem
 Reproduction publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check,
                      std::string text) {
   directory.write(id + ".csv", csv.text());
-  draw(id, directory.path());
-  for (const char* extension : {".svg", ".png"}) directory.adopt(id + extension);
+  const bool drawn = draw(directory, id, id + "/plot.py", {directory.path().string()});
   Reproduction out{0, std::move(text)};
   if (check)
     for (const auto& [holds, claim] : check_claims(id, directory.path() / (id + ".csv"))) {
@@ -167,7 +177,7 @@ Reproduction publish(const std::string& id, OutputDirectory& directory, const Cs
       if (!holds) out.status = 1;
     }
   directory.finish(out.status);
-  out.text += fmt::format("wrote {}\n", (directory.path() / (id + ".svg")).string());
+  out.text += fmt::format("wrote {}\n", (directory.path() / (id + (drawn ? ".svg" : ".csv"))).string());
   return out;
 }
 

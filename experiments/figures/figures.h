@@ -75,10 +75,10 @@ inline const std::vector<Figure>& figures() {
   return all;
 }
 
-/// Runs a script of figures/ with these arguments.
-void draw_with(const std::string& script, const std::vector<std::string>& arguments);
-/// Runs figures/ID/plot.py on the directory of results.
-void draw(const std::string& id, const std::filesystem::path& out);
+/// Draws STEM.svg and STEM.png into the directory, by a script of figures/. Whether that succeeded: where
+/// not, as without matplotlib, neither is there, and standard error says why and how to draw them.
+bool draw(OutputDirectory& directory, const std::string& stem, const std::string& script,
+          const std::vector<std::string>& arguments);
 
 /// A claim, in words, and whether it holds.
 struct Judgement {
@@ -99,7 +99,8 @@ struct Judgement {
 /// three speak of one row each time.
 std::vector<Judgement> check_claims(const std::string& id, const std::filesystem::path& csv);
 
-/// Writes ID.csv, draws it, judges it if `check`, and closes the directory. The judgements come after `text`.
+/// Writes ID.csv, draws it by ID/plot.py, judges it if `check`, and closes the directory. The judgements come
+/// after `text`.
 Reproduction publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check,
                      std::string text);
 

@@ -42,7 +42,7 @@ def curves(run, steps):
 def main(out, runs):
     manifests = [json.load(open(os.path.join(run, "manifest.json"), encoding="utf-8"))["config"] for run in runs]
     world = manifests[0]["env"]
-    fig = style.page(4.2, f"Learning curves: {world}",
+    fig = style.page(4.2, "Learning curves: " + style.plain_name(world).replace("$", r"\$"),
                      "Mean return of the last 100 episodes; interquartile mean over seeds, 95 % bootstrap bands")
     axes = style.panel(fig, 0.75, 0.75, 5.4, 2.85)
     ends = []
@@ -62,12 +62,13 @@ def main(out, runs):
             axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
         # A run alone goes by its algorithm, so that the drawing does not depend on where the run is kept.
         name = manifest["algorithm"] if len(runs) == 1 else os.path.basename(os.path.normpath(run))
-        ends.append((f"{name} (n = {len(each)})", colour))
+        ends.append((f"{style.plain_name(name)} (n = {len(each)})", colour))
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return")
     axes.margins(x=0)
     for i, (label, colour) in enumerate(ends):
-        axes.text(1.03, 0.97 - 0.075 * i, label, color=colour, transform=axes.transAxes, fontsize=style.SMALL, va="top")
+        axes.text(1.03, 0.97 - 0.075 * i, label, color=colour, transform=axes.transAxes, fontsize=style.SMALL, va="top",
+                  parse_math=False)
     style.save(fig, out, "learning_curve")
 
 

@@ -119,6 +119,12 @@ def number(row, column):
     return value if math.isfinite(value) else None
 
 
+def plain_name(name):
+    """A name from outside as characters that have a shape: others, and bytes that are not UTF-8, by their codes."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def text_width(text, size):
     """Inches, at a font size in points."""
     return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0

@@ -197,7 +197,7 @@ Reproduction run_cosine_against_batch(Effort effort, bool check, const std::file
     const auto algorithm = make_algorithm("ppo", world);
     const auto run = algorithm->start(world, panel.steps, seed);
     for (const long update : panel.updates) {
-      while (run->updates() < update) run->update({});
+      while (run->updates() < update) run->advance({});
       const Moment moment{world, *algorithm, panel.steps, run->store()};
       Progress progress(fmt::format("{}, update {}", world.id, update));
 
