@@ -1,16 +1,14 @@
 // Times the engine against its rivals on one network: bench_engine NET ROWS [SECONDS]. Prints a line for each
 // row and adds it to the file ROWS as a line of JSON. Every answer is compared before it is timed; bench/run
 // starts this once for each network.
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "algorithms/estimators/gradient.h"
 #include "algorithms/measure/moments.h"
 #include "bench/hand_written.h"
 #include "bench/interleave.h"
+#include "bench/report.h"
 #include "nn/distributions.h"
 
 #if LOWVAR_WITH_LIBTORCH
@@ -21,6 +19,7 @@ namespace lowvar {
 namespace {
 
 constexpr int shard = HandWritten::shard;
+constexpr double tolerance = 2e-4;  // of what two answers may differ by
 
 // ---- What is timed, as a user of the engine writes it ----
 
@@ -33,8 +32,8 @@ Categorical<T> policy_of(const Mlp& mlp, const std::vector<Var<T>>& theta, Var<T
 FloatArrays policy_gradient(const Problem& p) {
   const int n = p.rows();
   const auto loss = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
-    const auto pi = policy_of(p.mlp, theta, tape.data(p.x, begin, end));
-    return sum(pi.log_prob(p.actions(begin, end)) * tape.data(p.psi, begin, end)) *
+    const auto pi = policy_of(p.mlp, theta, tape.data(borrow(p.x), begin, end));
+    return sum(pi.log_prob(p.actions(begin, end)) * tape.data(borrow(p.psi), begin, end)) *
            (-1.0f / static_cast<float>(n));
   };
   return sharded_value_and_grad(loss, p.theta, n, shard).grad;
@@ -44,7 +43,7 @@ FloatArrays policy_gradient(const Problem& p) {
 FloatArrays hessian_product(const Problem& p) {
   const int n = p.rows();
   const auto mean_kl = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
-    const auto pi = policy_of(p.mlp, theta, tape.data(p.x, begin, end));
+    const auto pi = policy_of(p.mlp, theta, tape.data(borrow(p.x), begin, end));
     return sum(kl(Categorical<float>{stop_gradient(pi.log_p)}, pi)) * (1.0f / static_cast<float>(n));
   };
   return sharded_hvp(mean_kl, p.theta, p.direction, n, shard);
@@ -53,61 +52,15 @@ FloatArrays hessian_product(const Problem& p) {
 /// Row r of `out` is psi_r times the gradient of log pi(a_r|s_r).
 void per_sample(const Problem& p, const std::vector<int>& offset, Array<float>& out) {
   const auto log_prob = [&](Tape<float>& tape, const std::vector<Var<float>>& theta, int begin, int end) {
-    return policy_of(p.mlp, theta, tape.data(p.x, begin, end)).log_prob(p.actions(begin, end));
+    return policy_of(p.mlp, theta, tape.data(borrow(p.x), begin, end)).log_prob(p.actions(begin, end));
   };
   sharded_grouped_grad_into(values(out), log_prob, p.theta, offset, p.psi, shard);
 }
 
-// ---- Comparing ----
-
-template <class T>
-std::vector<double> flat(const std::vector<Array<T>>& arrays) {
-  std::vector<double> out;
-  for (const auto& each : arrays) out.insert(out.end(), each.begin(), each.end());
-  return out;
-}
-
-void must_agree(const char* what, const std::vector<double>& a, const std::vector<double>& b) {
-  expect(a.size() == b.size(), what, ": ", a.size(), " numbers against ", b.size());
-  double off = 0, size = 0;
-  for (std::size_t i = 0; i < b.size(); ++i) off += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
-  expect(std::sqrt(off / size) <= 2e-4, what, ": the answers differ by ", std::sqrt(off / size),
-         " of their size");
-}
-
 // ---- Rows ----
 
-class Report {
- public:
-  Report(std::string net, const char* file) : net_(std::move(net)), out_(file, std::ios::app) {
-    expect(out_.good(), "cannot write ", file);
-  }
-  /// One row: medians under the names of the ways, as in "ours_us", and the fastest rounds beside them.
-  void add(const std::string& theme, const std::string& size, const std::vector<Timing>& timings,
-           const std::vector<std::pair<std::string, double>>& more = {}) {
-    nlohmann::ordered_json row{{"name", theme + "/" + net_ + "/" + size}};
-    for (const char* each : {"ours", "hand", "libtorch"}) row[std::string(each) + "_us"] = nullptr;
-    std::printf("%-40s", row["name"].get<std::string>().c_str());
-    for (const Timing& t : timings) {
-      row[t.name + "_us"] = t.median_us;
-      row["fastest"][t.name + "_us"] = t.fastest_us;
-      std::printf("  %s %.4g us (%.4g)", t.name.c_str(), t.median_us, t.fastest_us);
-    }
-    for (const auto& [name, value] : more) {
-      row[name] = value;
-      std::printf("  %s %.3f", name.c_str(), value);
-    }
-    std::printf("\n");
-    std::fflush(stdout);
-    out_ << row.dump() << "\n" << std::flush;
-  }
-
- private:
-  std::string net_;
-  std::ofstream out_;
-};
-
 struct Bench {
+  std::string net;
   std::vector<int> sizes;
   double seconds;  // for each row
   Report& report;
@@ -120,11 +73,16 @@ struct Bench {
     omp_set_num_threads(threads);
   }
 
+  void add(const std::string& theme, const std::string& size, const std::vector<Timing>& timings,
+           const std::vector<std::pair<std::string, double>>& more = {}) {
+    report.add(theme + "/" + net + "/" + size, timings, more);
+  }
+
   void policy_gradients(int rows, int threads, bool with_libtorch) {
     use_threads(threads);
     const Problem p(sizes, rows);
     HandWritten hand(p, threads);
-    must_agree("the engine and the gradient by hand", flat(policy_gradient(p)), flat(hand()));
+    must_agree("the engine and the gradient by hand", flat(policy_gradient(p)), flat(hand()), tolerance);
     std::vector<Way> ways{{"ours", [&] { policy_gradient(p); }},
                           {"hand", [&] { hand(); }},
                           {"kernels", [&] { hand.products_and_tanh(); }}};
@@ -132,14 +90,14 @@ struct Bench {
     LibTorch torch(p);
     if (with_libtorch) {
       torch.policy_gradient();
-      must_agree("LibTorch and the gradient by hand", flat(torch.result()), flat(hand()));
+      must_agree("LibTorch and the gradient by hand", flat(torch.result()), flat(hand()), tolerance);
       ways.push_back({"libtorch", [&] { torch.policy_gradient(); }});
     }
 #else
     (void)with_libtorch;
 #endif
-    report.add("policy_gradient", label(rows, threads),
-               interleave(ways, seconds, threads == 1 ? Clock::thread : Clock::wall));
+    add("policy_gradient", label(rows, threads),
+        interleave(ways, seconds, threads == 1 ? Clock::thread : Clock::wall));
   }
 
   void hessian_products(int rows) {
@@ -150,10 +108,10 @@ struct Bench {
     LibTorch torch(p);
     torch.hessian_product();
     must_agree("the Hessian products of the engine and LibTorch", flat(hessian_product(p)),
-               flat(torch.result()));
+               flat(torch.result()), tolerance);
     ways.push_back({"libtorch", [&] { torch.hessian_product(); }});
 #endif
-    report.add("hvp", label(rows, 1), interleave(ways, seconds, Clock::thread));
+    add("hvp", label(rows, 1), interleave(ways, seconds, Clock::thread));
   }
 
   void per_samples(int rows) {
@@ -171,7 +129,7 @@ struct Bench {
       std::copy_n(row(p.x, r).begin(), sizes.front(), one.x.begin());
       HandWritten hand(one, 1);
       const auto ours = row(out, r);
-      must_agree("the gradient of a sample", {ours.begin(), ours.end()}, flat(hand()));
+      must_agree("the gradient of a sample", {ours.begin(), ours.end()}, flat(hand()), tolerance);
     }
     volatile float stored = 1;
     const auto store = [&] {
@@ -179,9 +137,9 @@ struct Bench {
       float* to = out.data();
       for (std::size_t k = 0; k < out.size(); ++k) to[k] = x;
     };
-    report.add("per_sample", label(rows, 1),
-               interleave({{"ours", [&] { per_sample(p, offset, out); }}, {"store", store}}, seconds,
-                          Clock::thread));
+    add("per_sample", label(rows, 1),
+        interleave({{"ours", [&] { per_sample(p, offset, out); }}, {"store", store}}, seconds,
+                   Clock::thread));
   }
 
   /// Moments of the estimates of 64 trajectories of 200 steps, in the shards and with the functions that
@@ -229,9 +187,9 @@ struct Bench {
       for (const auto& b : batches) {
         const Array<double> psi = estimators.front().weights(b, constants);
         const auto loss = [&](Tape<double>& tape, const std::vector<Var<double>>& w, int begin, int end) {
-          const auto pi = policy_of(p.mlp, w, tape.data(*b.observation.get<double>(), begin, end));
+          const auto pi = policy_of(p.mlp, w, tape.data(borrow(*b.observation.get<double>()), begin, end));
           const std::span action(b.action.data() + begin, static_cast<std::size_t>(end - begin));
-          return sum(pi.log_prob(action) * tape.data(psi, begin, end));
+          return sum(pi.log_prob(action) * tape.data(borrow(psi), begin, end));
         };
         auto g = sharded_value_and_grad(loss, theta, b.rows(), shard).grad;
         if (total.empty()) total = zeros_of(g);
@@ -241,9 +199,8 @@ struct Bench {
     };
     auto mean = flat(plain());
     for (double& x : mean) x /= N;
-    must_agree("the mean of the estimates and the gradient", streamed().front().mean, mean);
-    report.add(
-        "moments/trajectory", join("f64/b", N * T, "/t1/k", names.size()),
+    must_agree("the mean of the estimates and the gradient", streamed().front().mean, mean, tolerance);
+    add("moments/trajectory", join("f64/b", N * T, "/t1/k", names.size()),
         interleave({{"ours", [&] { streamed(); }}, {"plain", [&] { plain(); }}}, seconds, Clock::thread));
   }
 
@@ -259,9 +216,9 @@ struct Bench {
     const auto t = interleave({on("ours_t1", 1, ours), on("ours", 2, ours), on("hand_t1", 1, [&] { one(); }),
                                on("hand", 2, [&] { two(); })},
                               3 * seconds, Clock::wall);
-    report.add("scaling", label(rows, 2), t,
-               {{"ours_scaling", t[0].median_us / t[1].median_us},
-                {"hand_scaling", t[2].median_us / t[3].median_us}});
+    add("scaling", label(rows, 2), t,
+        {{"ours_scaling", t[0].median_us / t[1].median_us},
+         {"hand_scaling", t[2].median_us / t[3].median_us}});
   }
 
  private:
@@ -278,17 +235,17 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "usage: bench_engine 4-64-64-2|17-256-256-6 ROWS [SECONDS]\n");
     return 2;
   }
-  Report report(net, argv[2]);
+  Report report(argv[2]);
   const double seconds = argc > 3 ? std::atof(argv[3]) : 2;
   std::printf("# %s: OpenBLAS kernels %s, g++ %s, LibTorch %s\n", net.c_str(), blas_core().c_str(),
               __VERSION__, LOWVAR_WITH_LIBTORCH ? "yes" : "no");
   if (net == "17-256-256-6") {
-    Bench bench{{17, 256, 256, 6}, seconds, report};
+    Bench bench{net, {17, 256, 256, 6}, seconds, report};
     for (const int rows : {256, 1024, 4096}) bench.policy_gradients(rows, 1, true);
     bench.hessian_products(1024);
     return 0;
   }
-  Bench bench{{4, 64, 64, 2}, seconds, report};
+  Bench bench{net, {4, 64, 64, 2}, seconds, report};
   for (const int rows : {1, 64, 256, 1024, 4096}) bench.policy_gradients(rows, 1, true);
   for (const int rows : {16384, 65536, 262144, 1048576}) bench.policy_gradients(rows, 1, false);
   for (const int rows : {1024, 8192}) bench.hessian_products(rows);

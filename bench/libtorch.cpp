@@ -1,6 +1,6 @@
 #include "bench/libtorch.h"
 
-#include <torch/torch.h>
+#include "bench/tensors.h"
 
 namespace lowvar {
 
@@ -8,9 +8,6 @@ struct LibTorch::Tensors {
   torch::Tensor x, psi, action;
   std::vector<torch::Tensor> parameters, direction, result;
 
-  static torch::Tensor copy(const Array<float>& a) {
-    return torch::from_blob(const_cast<float*>(a.data()), {shape(a).rows, shape(a).cols}).clone();
-  }
   torch::Tensor log_pi() const {
     torch::Tensor h = x;
     for (std::size_t l = 0; l < parameters.size(); l += 2) {
@@ -22,11 +19,11 @@ struct LibTorch::Tensors {
 };
 
 LibTorch::LibTorch(const Problem& problem) : t_(std::make_unique<Tensors>()) {
-  t_->x = Tensors::copy(problem.x), t_->psi = Tensors::copy(problem.psi);
+  t_->x = tensor_of(problem.x), t_->psi = tensor_of(problem.psi);
   const std::vector<std::int64_t> wide(problem.action.begin(), problem.action.end());
   t_->action = torch::tensor(wide, torch::kInt64).unsqueeze(1);
-  for (const auto& each : problem.theta) t_->parameters.push_back(Tensors::copy(each).requires_grad_());
-  for (const auto& each : problem.direction) t_->direction.push_back(Tensors::copy(each));
+  for (const auto& each : problem.theta) t_->parameters.push_back(tensor_of(each).requires_grad_());
+  for (const auto& each : problem.direction) t_->direction.push_back(tensor_of(each));
 }
 LibTorch::~LibTorch() = default;
 
@@ -46,13 +43,6 @@ void LibTorch::hessian_product() {
   t_->result = torch::autograd::grad({along}, t_->parameters);
 }
 
-FloatArrays LibTorch::result() const {
-  FloatArrays out;
-  for (const auto& each : t_->result)
-    out.push_back(
-        from_values<float>(static_cast<int>(each.size(0)), static_cast<int>(each.size(1)),
-                           {each.contiguous().data_ptr<float>(), static_cast<std::size_t>(each.numel())}));
-  return out;
-}
+FloatArrays LibTorch::result() const { return arrays_of(t_->result); }
 
 }  // namespace lowvar

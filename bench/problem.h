@@ -4,17 +4,16 @@
 
 #include <vector>
 
+#include "bench/answers.h"
 #include "nn/mlp.h"
 
 namespace lowvar {
 
-using FloatArrays = std::vector<Array<float>>;
-
 struct Problem {
   Mlp mlp;
   FloatArrays theta, direction;  // W0, b0, W1, b1, ...; and what Hessians are multiplied by
-  Array<float> x, psi;        // [n x inputs], [n x 1]
-  std::vector<int> action;    // [n]
+  Array<float> x, psi;           // [n x inputs], [n x 1]
+  std::vector<int> action;       // [n]
 
   Problem(const std::vector<int>& sizes, int n)
       : mlp{.sizes = sizes}, x(zeros<float>(n, sizes.front())), psi(zeros<float>(n, 1)) {

@@ -1,6 +1,6 @@
-"""bench/table.py engine|environments ROWS [--json FILE] [--docs FILE] [--context TEXT]: what was measured, as a table.
+"""bench/table.py engine|chains|environments ROWS [--json FILE] [--docs FILE] [--context TEXT]: what was measured, as a table.
 
-ROWS is what bench_engine or bench_environments wrote: a row of JSON on each line, or Google Benchmark's JSON. Prints
+ROWS is what bench_engine and bench_chains, or bench_environments wrote: a row of JSON on each line, or Google Benchmark's JSON. Prints
 the table (Markdown) or puts it between the markers of --docs, and writes the rows as one JSON list.
 """
 import argparse
@@ -58,7 +58,14 @@ def engine(rows):
                        lambda r: [both(r, "ours_us"), both(r, "store_us"), ratio(r["ours_us"], r["store_us"])]))
     out.append(section(["row", "ours", "plain gradient", "ours / plain"], theme("moments"),
                        lambda r: [both(r, "ours_us"), both(r, "plain_us"), ratio(r["ours_us"], r["plain_us"])]))
+    out.append(chains(theme("chain")))
     return "\n".join(out)
+
+
+def chains(rows):
+    return section(["row", "ours", "loop by hand", "LibTorch", "ours / by hand (at most 2)", "LibTorch / ours (at least 1)"], rows,
+                   lambda r: [both(r, "ours_us"), both(r, "hand_us"), both(r, "libtorch_us"),
+                              ratio(r["ours_us"], r["hand_us"]), ratio(r["libtorch_us"], r["ours_us"])])
 
 
 # Steps a second of one environment in Gymnasium 1.3.0 on a Xeon, prebuilt actions.
@@ -94,19 +101,19 @@ def environments(rows):
 
 
 parser = argparse.ArgumentParser()
-parser.add_argument("theme", choices=["engine", "environments"])
+parser.add_argument("theme", choices=["engine", "chains", "environments"])
 parser.add_argument("rows", type=pathlib.Path)
 parser.add_argument("--json", type=pathlib.Path)
 parser.add_argument("--docs", type=pathlib.Path)
 parser.add_argument("--context", default="")
 arguments = parser.parse_args()
 measured = arguments.rows.read_text()
-if arguments.theme == "engine":
-    rows = [json.loads(line) for line in measured.splitlines()]
-    text = engine(rows)
-else:
+if arguments.theme == "environments":
     rows = environment_rows(json.loads(measured))
     text = environments(rows)
+else:
+    rows = [json.loads(line) for line in measured.splitlines()]
+    text = engine(rows) if arguments.theme == "engine" else chains(rows)
 if arguments.json:
     arguments.json.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 if arguments.docs:
