@@ -1,5 +1,5 @@
 """check_outside.py BUILD SOURCE: installs the library of BUILD to a temporary prefix, builds SOURCE, a project outside the
-tree, against it, and uses its command line."""
+tree, against it, and uses its command line; then SOURCE/loss, which needs the engine alone."""
 import csv
 import json
 import pathlib
@@ -29,6 +29,7 @@ with tempfile.TemporaryDirectory(prefix="lowvar_outside_") as scratch:
         "-DCMAKE_CXX_COMPILER_LAUNCHER=")
     run("cmake", "--build", out)
     program = out / "outside"
+    run(out / "losses")
 
     expect("walk " in run(program, "list", "envs"), "list envs shows walk")
     expect("CartPole-v1" in run(program, "list", "envs"), "list envs still shows CartPole-v1")
@@ -56,3 +57,17 @@ with tempfile.TemporaryDirectory(prefix="lowvar_outside_") as scratch:
     expect("walk " not in run(installed, "list", "envs"), "the installed lowvar is as it was")
     expect((prefix / "share/lowvar/experiments/figures/ladder/plot.py").is_file(), "the scripts that draw are installed")
     run(installed, "env", "render", "--env", "four-rooms", "--out", out / "rooms.png")
+
+    # The engine without what the command line needs.
+    loss, engine = pathlib.Path(source) / "loss", out / "engine"
+    hidden = [f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}=ON" for package in ["fmt", "nlohmann_json", "CLI11", "tomlplusplus"]]
+    configure = ["cmake", "-S", loss, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release",
+                 "-DCMAKE_CXX_COMPILER_LAUNCHER=", *hidden]
+    run(*configure, "-B", engine)
+    run("cmake", "--build", engine)
+    run(engine / "loss")
+    expect("DISABLE_FIND_PACKAGE" in run(*configure, "-B", out / "all", "-DLOWVAR_COMPONENTS=autograd;command", status=1),
+           "the command line needs packages that are hidden")
+    expect("lowvar has no component 'optimal'; it has options, core, autograd" in
+           " ".join(run(*configure, "-B", out / "unknown", "-DLOWVAR_COMPONENTS=optimal", status=1).split()),
+           "an unknown component is answered with the known ones")

@@ -73,6 +73,26 @@ TYPED_TEST(Gemm, MatchesThreeLoopsAtOddSizes) {
     }
 }
 
+TYPED_TEST(Gemm, LongSumsMatchThreeLoops) {
+  for (const bool ta : {false, true})
+    for (const bool tb : {false, true}) {
+      for (const double beta : {0.0, 1.0, -0.5})
+        this->expect_right(ta, tb, 3, 2, 2305, static_cast<TypeParam>(beta));
+      this->expect_right(ta, tb, 33, 32, 16401, 1);
+    }
+}
+
+TYPED_TEST(Gemm, ErrorDoesNotGrowWithTheLengthOfSums) {
+  using T = TypeParam;
+  const int k = 1'000'000;
+  const std::vector<T> a(2 * k, T(0.1)), b(2 * k, T(1.1));
+  std::vector<T> c(4);
+  gemm(true, false, 2, 2, k, a.data(), b.data(), T(0), c.data());
+  const long double exact = static_cast<long double>(T(0.1)) * static_cast<long double>(T(1.1)) * k;
+  for (const T each : c)
+    EXPECT_LT(std::abs(static_cast<double>(static_cast<long double>(each) / exact - 1)), 20 * this->epsilon);
+}
+
 TYPED_TEST(Gemm, NothingToSumScalesC) {
   using T = TypeParam;
   std::vector<T> c{1, 2, 3, 4, 5, 6};

@@ -12,6 +12,7 @@
 #include "autograd/autograd.h"
 #include "autograd/op_list.h"
 #include "nn/distributions.h"
+#include "nn/layers.h"
 #include "nn/mlp.h"
 
 namespace lowvar {
@@ -53,6 +54,35 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
 
 Tensor regular(const Tensor& A) { return A + 6 * torch::eye(A.size(0), torch::kFloat64); }
 
+/// Rows of x in batches, [B x n x C]; rows that are images as [n x C x H x W], and back; filters.
+Tensor batched(const Tensor& x, std::int64_t batches) { return x.reshape({batches, -1, x.size(1)}); }
+Tensor images(const Tensor& x, std::int64_t height, std::int64_t width) {
+  return x.reshape({x.size(0), height, width, -1}).permute({0, 3, 1, 2});
+}
+Tensor rows(const Tensor& images) { return images.permute({0, 2, 3, 1}).reshape({images.size(0), -1}); }
+Tensor filters(const Tensor& W, std::int64_t height, std::int64_t width) {
+  return W.reshape({height, width, -1, W.size(1)}).permute({3, 2, 0, 1});
+}
+/// The window that the list moves over images of 4x5x2, 3x2 by 2 with a padding of 1.
+Tensor convolved(const Tensor& x, const Tensor& W, const Tensor& b = {}) {
+  return rows(torch::conv2d(images(x, 4, 5), filters(W, 3, 2), b, 2, 1));
+}
+Tensor pooled(const Tensor& x) {
+  return rows(torch::avg_pool2d(images(x, 4, 5), {3, 2}, 2, 1, false, true, 1));
+}
+/// The adjoint of a linear f, whose operand is of this shape, applied to g; differentiable in g and whatever
+/// f holds.
+Tensor adjoint(const std::function<Tensor(Tensor)>& f, Shape shape, const Tensor& g) {
+  const Tensor x = torch::zeros({shape.rows, shape.cols}, torch::kFloat64).requires_grad_();
+  return torch::autograd::grad({f(x)}, {x}, {g}, true, true).front();
+}
+// Of the examples of the list.
+Tensor columns() { return torch::tensor({1, 1, 0, 2, 1}, torch::kInt64); }
+Tensor segments() {
+  return torch::tensor({{1.0, 1.0, 0.0}, {0.0, 0.0, 0.0}, {0.0, 0.0, 1.0}}, torch::kFloat64);
+}
+Tensor rows_picked() { return torch::tensor({{1, 0}, {2, 2}}, torch::kInt64); }
+
 /// The same operation there: of the operands, the shape of the result and the index of the node.
 using Peer = std::function<Tensor(const std::vector<Tensor>&, Shape, const Tensor& index)>;
 using X = const std::vector<Tensor>&;
@@ -84,6 +114,55 @@ const std::map<std::string, Peer>& peers() {
        [](X x, Shape, const Tensor&) {
          return std::get<1>(torch::linalg_slogdet(regular(x[0]))).view({1, 1});
        }},
+      {"batched_matmul",
+       [](X x, Shape, const Tensor&) {
+         return batched(x[0], 2).bmm(batched(x[1], 2)).flatten(0, 1);
+       }},
+      {"batched_matmul_tn",
+       [](X x, Shape, const Tensor&) {
+         return batched(x[0], 2).transpose(1, 2).bmm(batched(x[1], 2)).flatten(0, 1);
+       }},
+      {"batched_matmul_nt",
+       [](X x, Shape, const Tensor&) {
+         return batched(x[0], 2).bmm(batched(x[1], 2).transpose(1, 2)).flatten(0, 1);
+       }},
+      {"triangular_solve",
+       [](X x, Shape, const Tensor&) { return torch::linalg_solve_triangular(regular(x[0]), x[1], false); }},
+      {"triangular_solve_transposed",
+       [](X x, Shape, const Tensor&) { return torch::linalg_solve_triangular(regular(x[0]).t(), x[1], true); }},
+      {"triangular_solve upper",
+       [](X x, Shape, const Tensor&) { return torch::linalg_solve_triangular(regular(x[0]), x[1], true); }},
+      {"triangular_solve_transposed upper",
+       [](X x, Shape, const Tensor&) { return torch::linalg_solve_triangular(regular(x[0]).t(), x[1], false); }},
+      {"cholesky", [](X x, Shape, const Tensor&) { return torch::linalg_cholesky(regular(x[0].matmul(x[0].t()))); }},
+      {"eigh",
+       [](X x, Shape, const Tensor&) {
+         const Tensor apart = torch::diag(3.1 * torch::arange(x[0].size(0), torch::kFloat64));
+         const auto [l, V] = torch::linalg_eigh(0.25 * (x[0] + x[0].t()) + apart);
+         const Tensor sign = V.gather(0, V.abs().argmax(0, true)).sign().detach();
+         return torch::cat({l.unsqueeze(0), V * sign});
+       }},
+      {"tril", [](X x, Shape, const Tensor&) { return x[0].tril(x[0].size(1) - x[0].size(0)); }},
+      {"triu", [](X x, Shape, const Tensor&) { return x[0].triu(x[0].size(1) - x[0].size(0)); }},
+      {"conv2d",
+       [](X x, Shape, const Tensor&) {
+         return x.size() == 3 ? convolved(x[0], x[1], x[2].flatten())
+                              : rows(torch::conv2d(images(x[0], 3, 3), filters(x[1], 2, 2)));
+       }},
+      {"conv2d_transpose",
+       [](X x, Shape, const Tensor&) {
+         return rows(torch::conv_transpose2d(images(x[0], 2, 3), filters(x[1], 3, 2), {}, 2, 1, 1));
+       }},
+      {"conv2d_weights",
+       [](X x, Shape s, const Tensor&) {
+         return adjoint([&](Tensor W) { return convolved(x[0], W); }, s, x[1]);
+       }},
+      {"max_pool2d",
+       [](X x, Shape, const Tensor&) {
+         return rows(torch::max_pool2d(images(x[0], 4, 5), {3, 2}, 2, 1));
+       }},
+      {"sum_pool2d", [](X x, Shape, const Tensor&) { return pooled(x[0]); }},
+      {"spread_pool2d", [](X x, Shape s, const Tensor&) { return adjoint(pooled, s, x[0]); }},
       {"transpose", [](X x, Shape, const Tensor&) { return x[0].t(); }},
       {"block", [](X x, Shape s, const Tensor&) { return x[0].narrow(0, 1, s.rows).narrow(1, 1, s.cols); }},
       {"pad",
@@ -101,12 +180,52 @@ const std::map<std::string, Peer>& peers() {
          return torch::tensor({{1.0, 0.0, 0.0}, {0.75, 1.0, 0.0}, {0.0, 0.0, 1.0}}, torch::kFloat64)
              .matmul(x[0]);
        }},
+      {"reshape",
+       [](X x, Shape s, const Tensor&) {
+         return x[0].reshape({s.rows, s.cols});
+       }},
+      {"gather_columns", [](X x, Shape, const Tensor&) { return x[0].index_select(1, columns()); }},
+      {"scatter_add_columns",
+       [](X x, Shape s, const Tensor&) {
+         return torch::zeros({s.rows, s.cols}, x[0].dtype()).index_add(1, columns(), x[0]);
+       }},
+      {"cumulative_sum", [](X x, Shape, const Tensor&) { return x[0].cumsum(1); }},
+      {"reverse_cumulative_sum", [](X x, Shape, const Tensor&) { return x[0].flip(1).cumsum(1).flip(1); }},
+      // products with the matrix of which row is in which segment, for the groups of the list
+      {"segment_sum", [](X x, Shape, const Tensor&) { return segments().matmul(x[0]); }},
+      {"spread", [](X x, Shape, const Tensor&) { return segments().t().matmul(x[0]); }},
+      {"segment_pick", [](X x, Shape, const Tensor&) { return x[0].gather(0, rows_picked()); }},
+      {"segment_place",
+       [](X x, Shape s, const Tensor&) {
+         return torch::zeros({s.rows, s.cols}, x[0].dtype()).scatter_add(0, rows_picked(), x[0]);
+       }},
       {"sin", [](X x, Shape, const Tensor&) { return x[0].sin(); }},
       {"cos", [](X x, Shape, const Tensor&) { return x[0].cos(); }},
       {"atan", [](X x, Shape, const Tensor&) { return x[0].atan(); }},
       {"abs", [](X x, Shape, const Tensor&) { return x[0].abs(); }},
       {"elu", [](X x, Shape, const Tensor&) { return torch::elu(x[0]); }},
       {"pow", [](X x, Shape, const Tensor&) { return x[0].pow(x[1]); }},
+      {"exp_times", [](X x, Shape, const Tensor&) { return x[0].exp() * x[1]; }},
+      {"huber",
+       [](X x, Shape, const Tensor&) {  // its own takes one delta for all
+         const Tensor a = x[0].abs();
+         return torch::where(a <= x[1], x[0].square() / 2, x[1] * (a - x[1] / 2));
+       }},
+      {"log_sigmoid", [](X x, Shape, const Tensor&) { return torch::log_sigmoid(x[0]); }},
+      {"silu", [](X x, Shape, const Tensor&) { return torch::silu(x[0]); }},
+      {"erf", [](X x, Shape, const Tensor&) { return x[0].erf(); }},
+      {"normal_cdf", [](X x, Shape, const Tensor&) { return torch::special::ndtr(x[0]); }},
+      {"gelu", [](X x, Shape, const Tensor&) { return torch::gelu(x[0]); }},
+      {"lgamma", [](X x, Shape, const Tensor&) { return x[0].lgamma(); }},
+      {"polygamma",
+       [](X x, Shape, const Tensor&) {  // n is 0 or 1; its own trigamma has 9 digits, its zeta has 15
+         const Tensor& at = x[1];
+         const Tensor trigamma = torch::special::zeta(torch::tensor(2.0, torch::kFloat64), at);
+         const Tensor digamma = at.detach().digamma() + trigamma.detach() * (at - at.detach());
+         return torch::where(x[0] == 0, digamma, trigamma);
+       }},
+      {"logaddexp", [](X x, Shape, const Tensor&) { return torch::logaddexp(x[0], x[1]); }},
+      {"xlogy", [](X x, Shape, const Tensor&) { return torch::xlogy(x[0], x[1]); }},
       {"where", [](X x, Shape, const Tensor&) { return torch::where(x[0] != 0, x[1], x[2]); }},
       {"add", [](X x, Shape, const Tensor&) { return x[0] + x[1]; }},
       {"subtract", [](X x, Shape, const Tensor&) { return x[0] - x[1]; }},
@@ -129,15 +248,12 @@ const std::map<std::string, Peer>& peers() {
        [](X x, Shape s, const Tensor&) {
          return x[0].sum_to_size({s.rows, s.cols});
        }},
-      {"broadcast_to",
-       [](X x, Shape s, const Tensor&) {
-         return x[0].broadcast_to({s.rows, s.cols});
-       }},
-      {"pick", [](X x, Shape, const Tensor& i) { return x[0].gather(1, i.unsqueeze(1)); }},
+      {"broadcast_to", [](X x, Shape s, const Tensor&) { return x[0].broadcast_to({s.rows, s.cols}); }},
+      {"pick", [](X x, Shape, const Tensor& i) { return x[0].gather(1, i.view({x[0].size(0), -1})); }},
       {"place",
        [](X x, Shape s,
           const Tensor&
-              i) { return torch::zeros({s.rows, s.cols}, x[0].dtype()).scatter_add(1, i.unsqueeze(1), x[0]); }},
+              i) { return torch::zeros({s.rows, s.cols}, x[0].dtype()).scatter_add(1, i.view({s.rows, -1}), x[0]); }},
       {"gather", [](X x, Shape, const Tensor& i) { return x[0].index_select(0, i); }},
       {"scatter_add",
        [](X x, Shape s,
@@ -146,13 +262,16 @@ const std::map<std::string, Peer>& peers() {
   return all;
 }
 
-/// The index of a node, of an operand of shape x.
+/// The index of a node that picks from its operand, of shape x, or places it.
 Tensor index_of(const Var<double>& y, Shape x) {
-  const int* at = y.node().index;
   const std::string name = y.node().op->name;
-  const bool adjoint = name == "scatter_add" || name == "place" || name == "pad";
-  return at ? tensor(std::span<const int>(at, static_cast<std::size_t>(adjoint ? x.rows : y.rows())))
-            : Tensor();
+  const int* at = y.node().index;
+  const std::size_t size = name == "pick"          ? y.shape().size()
+                           : name == "place"       ? x.size()
+                           : name == "scatter_add" ? static_cast<std::size_t>(x.rows)
+                           : name == "gather"      ? static_cast<std::size_t>(y.rows())
+                                                   : 0;
+  return size > 0 ? tensor(std::span<const int>(at, size)) : Tensor();
 }
 
 TEST(LibTorch, AgreesOnEveryListedOperation) {
@@ -367,6 +486,94 @@ TEST(LibTorch, AgreesOnAHessianVectorProduct) {
   const auto Hv = grad(along, parameters);
   for (std::size_t i = 0; i < Hv.size(); ++i)
     EXPECT_LE(distance(numbers(Hv[i]), numbers(Hv_there[i])), 1e-11) << p.mlp.names()[i];
+}
+
+/// A layer of sequences [4 x 3 rows x 6], here and there, and the shapes of its parameters.
+struct Layer {
+  const char* name;
+  std::vector<Shape> shapes;
+  std::function<Var<double>(const std::vector<Var<double>>&, Var<double>)> here;
+  std::function<Tensor(const std::vector<Tensor>&, const Tensor&)> there;
+};
+
+std::vector<Layer> layers() {
+  constexpr int sequences = 4, length = 3, d = 6, H = 5;
+  using P = const std::vector<Var<double>>&;
+  /// The states after each step, [rows x H]; step(x_t) gives those of all sequences.
+  const auto over_time = [](const Tensor& x, auto&& step) {
+    std::vector<Tensor> states;
+    for (int t = 0; t < length; ++t) states.push_back(step(x.view({sequences, length, d}).select(1, t)));
+    return torch::stack(states, 1).view({sequences * length, H});
+  };
+  const auto attention = [](Attend to) {
+    return Layer{to == Attend::to_all ? "attention" : "attention to the past",
+                 {{d, 3 * d}, {1, 3 * d}, {d, d}, {1, d}},
+                 [to](P w, Var<double> x) {
+                   return forward(MultiHeadAttention{.width = d, .heads = 2, .to = to}, w, x, sequences);
+                 },
+                 [to](X w, const Tensor& x) {
+                   const Tensor rows = x.view({sequences, length, d}).transpose(0, 1);
+                   auto options = torch::nn::functional::MultiheadAttentionForwardFuncOptions(
+                       d, 2, w[0].t(), w[1].flatten(), {}, {}, false, 0, w[2].t(), w[3].flatten());
+                   if (to == Attend::to_past)
+                     options.attn_mask(torch::full({length, length}, -INFINITY, torch::kFloat64).triu(1));
+                   const auto [y, weights] =
+                       torch::nn::functional::multi_head_attention_forward(rows, rows, rows, options);
+                   return y.transpose(0, 1).reshape({sequences * length, d});
+                 }};
+  };
+  return {
+      {"layer_norm",
+       {{1, d}, {1, d}},
+       [](P w, Var<double> x) { return layer_norm(x, w[0], w[1]); },
+       [](X w, const Tensor& x) { return torch::layer_norm(x, {d}, w[0].flatten(), w[1].flatten()); }},
+      {"rms_norm",
+       {{1, d}},
+       [](P w, Var<double> x) { return rms_norm(x, w[0]); },
+       [](X w, const Tensor& x) { return x * (x.square().mean(1, true) + 1e-5).rsqrt() * w[0]; }},
+      {"gru",
+       {{d, 3 * H}, {1, 3 * H}, {H, 3 * H}, {1, 3 * H}},
+       [](P w, Var<double> x) { return unroll(Gru{.inputs = d, .hidden = H}, w, x, sequences); },
+       [over_time](X w, const Tensor& x) {
+         Tensor h = torch::zeros({sequences, H}, torch::kFloat64);
+         return over_time(x, [&](const Tensor& now) {
+           return h = torch::gru_cell(now, h, w[0].t(), w[2].t(), w[1].flatten(), w[3].flatten());
+         });
+       }},
+      {"lstm",
+       {{d, 4 * H}, {1, 4 * H}, {H, 4 * H}, {1, 4 * H}},
+       [](P w, Var<double> x) { return unroll(Lstm{.inputs = d, .hidden = H}, w, x, sequences); },
+       [over_time](X w, const Tensor& x) {
+         Tensor h = torch::zeros({sequences, H}, torch::kFloat64), c = h;
+         return over_time(x, [&](const Tensor& now) {
+           std::tie(h, c) = torch::lstm_cell(now, {h, c}, w[0].t(), w[2].t(), w[1].flatten(), w[3].flatten());
+           return h;
+         });
+       }},
+      attention(Attend::to_all),
+      attention(Attend::to_past),
+  };
+}
+
+TEST(LibTorch, AgreesOnLayers) {
+  for (const auto& [name, shapes, layer, peer] : layers()) {
+    Rng rng(25, name);
+    std::vector<Array<double>> x = {zeros<double>(12, 6)};
+    for (const Shape s : shapes) x.push_back(zeros<double>(s.rows, s.cols));
+    for (auto& each : x)
+      for (double& v : values(each)) v = 0.5 * rng.normal();
+    Tape<double> tape;
+    const auto parameters = tape.parameters(x);
+    const auto y = layer({parameters.begin() + 1, parameters.end()}, parameters[0]);
+    std::vector<Tensor> there;
+    for (const auto& each : x) there.push_back(tensor(each).requires_grad_());
+    const Tensor y_there = peer({there.begin() + 1, there.end()}, there[0]);
+    EXPECT_LE(distance(numbers(y.value()), numbers(y_there)), 1e-12) << name;
+    const auto g = grad(sum(square(y)), parameters);
+    y_there.square().sum().backward();
+    for (std::size_t i = 0; i < g.size(); ++i)
+      EXPECT_LE(distance(numbers(g[i]), numbers(there[i].grad())), 1e-12) << name << " array " << i;
+  }
 }
 
 }  // namespace

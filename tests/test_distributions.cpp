@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "autograd/gradcheck.h"
+#include "autograd/op.h"
 #include "nn/distributions.h"
 #include "statistics.h"
 
@@ -81,6 +82,81 @@ TEST(Categorical, Derivatives) {
   for (const auto& [name, loss] : losses) {
     const auto report = gradcheck(loss, logits, {.orders = 2, .tolerance = 1e-7});
     EXPECT_TRUE(report.ok) << name << "\n" << report.text();
+  }
+}
+
+/// An action that is masked, or has a logit of -infinity, is as if it did not exist.
+TEST(Categorical, MaskedActionsDoNotExist) {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  const auto few = random_array(3, 2, "few"), other = random_array(3, 2, "other"),
+             w = random_array(3, 1, "w");
+  const Array<double> mask{{1, 0, 1, 0}};
+  const std::vector<int> action{0, 1, 1}, among_many{0, 2, 2};
+  const auto spread = [](const Array<double>& x, double illegal) {
+    Array<double> out = full<double>(3, 4, illegal);
+    for (int r = 0; r < 3; ++r) out(r, 0) = x(r, 0), out(r, 2) = x(r, 1);
+    return out;
+  };
+  using Pi = Categorical<double>;
+  const auto loss = [&](const Pi& p, const Pi& q, const std::vector<int>& a) {
+    return dot(p.log_prob(a) + p.entropy() * 2 + kl(p, q) * 3, w);
+  };
+  const auto reduced = [&](Var<double> x) {
+    return loss(Pi::from_logits(x), Pi::from_logits(operand_var<double>(*x.record(), other)), action);
+  };
+  const auto g = grad(reduced, few);
+  const auto Hv = hvp(reduced, few, other);
+  const std::vector<std::pair<double, std::function<Pi(Var<double>)>>> ways = {
+      {0.3, [&](Var<double> x) { return Pi::masked(x, mask); }},
+      {1e3, [&](Var<double> x) { return Pi::masked(x, Array<double>(mask + zeros<double>(3, 1))); }},
+      {nan, [&](Var<double> x) { return Pi::masked(x, mask); }},
+      {-inf, [&](Var<double> x) { return Pi::from_logits(x); }},
+  };
+  for (const auto& [illegal, of] : ways) {
+    const auto x = spread(few, illegal);
+    const auto whole = [&, &of = of, fixed = spread(other, illegal)](Var<double> v) {
+      return loss(of(v), of(operand_var<double>(*v.record(), fixed)), among_many);
+    };
+    Tape<double> tape;
+    const auto v = tape.parameter(x), u = tape.constant(few);
+    EXPECT_EQ(of(v).entropy().value(), Pi::from_logits(u).entropy().value()) << illegal;
+    EXPECT_EQ(of(v).log_prob(among_many).value(), Pi::from_logits(u).log_prob(action).value()) << illegal;
+    EXPECT_EQ(of(v).log_prob(std::vector<int>{1, 3, 1}).value(), full<double>(3, 1, -inf)) << illegal;
+    EXPECT_EQ(kl(of(v), of(v)).value(), zeros<double>(3, 1)) << illegal;
+    EXPECT_EQ(grad(sum(kl(of(v), of(v))), v), zeros<double>(3, 4)) << illegal;
+    const auto near = [&, &illegal = illegal](const Array<double>& wide, const Array<double>& narrow) {
+      for (int r = 0; r < 3; ++r)
+        for (int j = 0; j < 4; ++j)
+          EXPECT_NEAR(wide(r, j), j % 2 ? 0 : narrow(r, j / 2), 1e-14) << illegal << " column " << j;
+    };
+    near(grad(whole, x), g);
+    near(hvp(whole, x, spread(other, 5)), Hv);
+  }
+  const auto report = gradcheck(
+      [&](Var<double> v) { return loss(Pi::masked(v, mask), Pi::masked(tanh(v), mask), among_many); },
+      spread(few, 0.7), {.orders = 3, .tolerance = 1e-7});
+  EXPECT_TRUE(report.ok) << report.text();
+}
+
+TEST(Categorical, MasksThatCannotBeMeant) {
+  const auto logits = random_array(3, 2, "logits");
+  Tape<double> tape;
+  const auto x = tape.parameter(logits);
+  const std::vector<std::pair<Array<double>, const char*>> wrong = {
+      {{{1, 0}, {0, 0}, {1, 1}}, "masked: row 1 of the mask has no legal action"},
+      {{{1, 0}, {0, 1}}, "masked: the mask is 2x2, where logits 3x2"},
+      {{{1}, {1}, {1}}, "masked: the mask is 3x1"},
+      {{{1, 2}}, "where: the mask is 2 at row 0, column 1 of 1x2"},
+  };
+  for (const auto& [mask, part] : wrong) {
+    try {
+      Categorical<double>::masked(x, mask);
+      FAIL() << part << ": no error";
+    } catch (const Error& e) {
+      const std::string what = e.what();
+      EXPECT_NE(what.find(part), std::string::npos) << what;
+      EXPECT_NE(what.find("test_distributions.cpp"), std::string::npos) << what;
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "autograd/gradcheck.h"
+#include "core/random.h"
 
 namespace lowvar {
 namespace {
@@ -155,6 +156,34 @@ TEST(Functions, DerivativesOfOrdersOneAndTwo) {
       {"cross_entropy", [&](auto v) { return cross_entropy(v, label); }},
       {"gaussian_log_density", [&](auto v) { return dot(gaussian_log_density(target, v, tanh(v)), w); }},
       {"huber", [](auto v) { return sum(huber(v, 0.7)); }},
+      {"var", [](auto v) { return square(var(v)); }},
+      {"var_rows", [&](auto v) { return dot(var_rows(square(v), false), column); }},
+      {"stddev", [](auto v) { return stddev(square(v)); }},
+      {"stddev_rows", [&](auto v) { return dot(stddev_rows(v), column); }},
+      {"stddev_columns", [](auto v) { return sum(exp(stddev_columns(v, false))); }},
+      {"min_rows", [&](auto v) { return dot(square(min_rows(v)), column); }},
+      {"min_columns", [](auto v) { return sum(exp(min_columns(square(v)))); }},
+      {"min", [](auto v) { return square(min(v * v)); }},
+      {"cumulative_sum", [&](auto v) { return dot(square(cumulative_sum(v)), w); }},
+      {"cumulative_product", [&](auto v) { return dot(cumulative_product(v), w); }},
+      {"top_k", [&](auto v) { return dot(square(top_k(v, 2).values), column_slice(v, 0, 2)); }},
+      {"sort_rows", [&](auto v) { return dot(square(sort_rows(v).values), w); }},
+      {"reshape",
+       [](auto v) {
+         return sum(exp(matmul(reshape(v, {2, 6}), reshape(v, {6, 2})) * 0.1));
+       }},
+      {"gather_columns",
+       [&](auto v) { return dot(square(gather_columns(v, label)), exp(gather_columns(v, label))); }},
+      {"segment_sum", [&](auto v) { return sum(square(segment_sum(square(v), groups))); }},
+      {"segment_mean", [&](auto v) { return sum(square(segment_mean(square(v), groups))); }},
+      {"segment_max", [&](auto v) { return sum(exp(segment_max(square(v), groups) * 0.3)); }},
+      {"spread", [&](auto v) { return dot(square(spread(segment_sum(v, groups), groups)), w); }},
+      {"segment_log_softmax", [&](auto v) { return dot(segment_log_softmax(v, groups), w); }},
+      {"segment_softmax", [&](auto v) { return dot(segment_softmax(v, groups), w); }},
+      {"softmax of groups",
+       [&](auto v) {
+         return dot(reshape(softmax(reshape(v, {2, 6}), 3), {4, 3}), w);
+       }},
       {"determinant", [](auto v) { return log_det(matmul_tn(v, v)); }},
       {"least squares",
        [&](auto v) { return sum(square(solve(matmul_tn(v, v), matmul_tn(v, tanh(v) * w)))); }},
@@ -228,6 +257,82 @@ TEST(Functions, DerivativesAtKinksAreAsStated) {
   EXPECT_EQ(slope([](auto v) { return clip(v, 0, 1); }), 1);
   EXPECT_EQ(slope([](auto v) { return clip(v, -1, 0); }), 1);
   EXPECT_EQ(slope([](auto v) { return clip(v, 0.5, 1); }), 0);
+}
+
+TEST(Functions, VariancesAndOrder) {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  const Array<double> x{{1, 5, 5, 2}, {4, -2, 0, 4}};
+  Tape<double> tape;
+  const auto v = tape.parameter(x);
+  EXPECT_EQ(var_rows(v).value(), (Array<double>{{12.75 / 3}, {27 / 3.0}}));
+  EXPECT_EQ(var_rows(v, false).value(), (Array<double>{{12.75 / 4}, {27 / 4.0}}));
+  EXPECT_EQ(var_columns(v).value(), (Array<double>{{4.5, 24.5, 12.5, 2}}));
+  EXPECT_EQ(stddev_columns(v, false).value(), (Array<double>{{1.5, 3.5, 2.5, 1}}));
+  EXPECT_NEAR(square(stddev(v)).item(), var(v).item(), 1e-14);
+  EXPECT_EQ(grad(stddev(tape.constant(x) * 0 + sum(v)), v), zeros<double>(2, 4));  // equal numbers
+  EXPECT_EQ(min_rows(v).value(), (Array<double>{{1}, {-2}}));
+  EXPECT_EQ(min_columns(v).value(), (Array<double>{{1, -2, 0, 2}}));
+  EXPECT_EQ(min(v).item(), -2);
+  EXPECT_EQ(grad(min(-v), v), (Array<double>{{0, -1, 0, 0}, {0, 0, 0, 0}}));  // the first of equal ones
+  const auto sorted = sort_rows(v);
+  EXPECT_EQ(sorted.values.value(), (Array<double>{{5, 5, 2, 1}, {4, 4, 0, -2}}));
+  EXPECT_EQ(sorted.index, (std::vector<int>{1, 2, 3, 0, 0, 3, 2, 1}));
+  const auto best = top_k(v, 1);
+  EXPECT_EQ(best.values.value(), max_rows(v).value());
+  EXPECT_EQ(grad(sum(best.values), v), (Array<double>{{0, 1, 0, 0}, {1, 0, 0, 0}}));
+  const Array<double> odd{{-inf, nan, inf, 0}};
+  EXPECT_EQ(sort_rows(tape.constant(odd)).index, (std::vector<int>{1, 2, 3, 0}));
+  EXPECT_EQ(top_k(v, 0).values.shape(), (Shape{2, 0}));
+}
+
+TEST(Functions, Cumulative) {
+  const Array<double> x{{1, 5, 0, 2, 3}, {4, -2, 0, 0, 1}};
+  Tape<double> tape;
+  const auto v = tape.parameter(x);
+  EXPECT_EQ(cumulative_sum(v).value(), (Array<double>{{1, 6, 6, 8, 11}, {4, 2, 2, 2, 3}}));
+  EXPECT_EQ(reverse_cumulative_sum(v).value(), (Array<double>{{11, 10, 5, 5, 3}, {3, -1, 1, 1, 1}}));
+  EXPECT_EQ(cumulative_product(v).value(), (Array<double>{{1, 5, 0, 0, 0}, {4, -8, 0, 0, 0}}));
+  // A product's derivative is that of the others, also where it is 0.
+  EXPECT_EQ(grad(sum(column_slice(cumulative_product(v), 4, 5)), v),
+            (Array<double>{{0, 0, 30, 0, 0}, {0, 0, 0, 0, 0}}));
+  EXPECT_EQ(
+      hvp([](auto u) { return sum(column_slice(cumulative_product(u), 4, 5)); }, x, full<double>(2, 5, 1.0)),
+      (Array<double>{{30, 6, 6 + 30 + 15 + 10, 15, 10}, {0, 0, -8, -8, 0}}));
+  const Array<float> ones = full<float>(1, 3'000'000, 0.1f);
+  Tape<float> single;
+  EXPECT_NEAR(cumulative_sum(single.constant(ones)).values().back(), 3e6 * static_cast<double>(0.1f), 0.02);
+}
+
+TEST(Functions, Segments) {
+  const double inf = std::numeric_limits<double>::infinity();
+  const Array<double> x{{1, 2}, {3, 0}, {-1, 3}, {-1, 1}, {5, 5}};
+  const std::vector<int> offset{0, 2, 2, 5}, filled{0, 2, 5};
+  Tape<double> tape;
+  const auto v = tape.parameter(x);
+  EXPECT_EQ(segment_sum(v, offset).value(), (Array<double>{{4, 2}, {0, 0}, {3, 9}}));
+  EXPECT_EQ(segment_mean(v, filled).value(), (Array<double>{{2, 1}, {1, 3}}));
+  EXPECT_EQ(segment_max(v, filled).value(), (Array<double>{{3, 2}, {5, 5}}));
+  EXPECT_EQ(grad(sum(segment_max(-v, filled)), v),
+            (Array<double>{{-1, 0}, {0, -1}, {-1, 0}, {0, -1}, {0, 0}}));
+  EXPECT_EQ(spread(segment_sum(v, offset), offset).value(),
+            (Array<double>{{4, 2}, {4, 2}, {3, 9}, {3, 9}, {3, 9}}));
+  for (const auto& y : {segment_mean(v, filled), cumulative_product(v)})  // of parameters alone
+    EXPECT_EQ(y.node().data_rows, Node<double>::no_data);
+  const auto p = segment_softmax(v, offset), log_p = segment_log_softmax(v, offset);
+  for (const auto& [begin, end] : {std::pair{0, 2}, {2, 5}}) {  // as softmax of a row
+    const auto row = transpose(row_slice(v, begin, end));
+    EXPECT_NEAR(max(abs(transpose(row_slice(p, begin, end)) - softmax(row))).item(), 0, 1e-15);
+    EXPECT_NEAR(max(abs(transpose(row_slice(log_p, begin, end)) - log_softmax(row))).item(), 0, 1e-15);
+  }
+  const Array<double> far{{1e3, -inf}, {-1e3, 0}};  // one is masked
+  EXPECT_EQ(segment_softmax(tape.constant(far), std::vector<int>{0, 2}).value(),
+            (Array<double>{{1, 0}, {0, 1}}));
+  EXPECT_EQ(segment_sum(row_slice(v, 0, 0), std::vector<int>{0}).shape(), (Shape{0, 2}));
+  EXPECT_EQ(segment_softmax(row_slice(v, 0, 0), std::vector<int>{0, 0}).shape(), (Shape{0, 2}));
+  const Array<double> heads{{1, 2, 3, 4}};
+  const auto h = tape.constant(heads);
+  EXPECT_EQ(softmax(h, 2).value(), reshape(softmax(reshape(h, {2, 2})), {1, 4}).value());
+  EXPECT_EQ(softmax(h, 4).value(), softmax(h).value());
 }
 
 TEST(Functions, MseCarriesNoGradientToItsTarget) {

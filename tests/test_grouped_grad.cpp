@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <tuple>
 
 #include "autograd/autograd.h"
 #include "nn/distributions.h"
@@ -127,6 +128,14 @@ std::vector<Model<T>> models() {
       {"a norm of the parameters alone",
        {square_matrix},
        [](Theta v, Var<T> x, S) { return sum_rows(tanh(matmul(x, v[0] / sqrt(sum(square(v[0])))))); }},
+      {"columns in order, again and summed",
+       {square_matrix},
+       [](Theta w, Var<T> x, S) {
+         const auto h = matmul(x, w[0]);
+         const std::vector<int> twice{2, 2};
+         return sum_rows(top_k(h, 2).values * gather_columns(cumulative_sum(h), twice)) +
+                sum_rows(square(cumulative_product(h)));
+       }},
       {"a temperature",
        {square_matrix, one_row, number},
        [](Theta w, Var<T> x, S s) {
@@ -468,6 +477,148 @@ TYPED_TEST(GroupedGrad, SquaredRowNormsAreThoseOfTheRowsOrRefused) {
   EXPECT_GE(refused, 5);  // a weight in two layers, functions of parameters, ...
 }
 
+// ---- Rows that meet inside groups ----
+
+// Discounted sums of a network's outputs, in the groups or in parts of them, weighted row by row.
+TYPED_TEST(GroupedGrad, OfRowsThatMeetInsideGroups) {
+  using T = TypeParam;
+  const int n = 7;
+  const Array<T> W = random_array<T>(p, p, "W"), x = random_array<T>(n, p, "x"),
+                 weights = random_array<T>(n, 3, "weights");
+  const std::vector<int> offset{0, 2, 2, 6, n}, finer{0, 1, 2, 4, 6, n};
+  for (const auto& segments : {offset, finer}) {
+    const auto loss = [&](Tape<T>& tape, Var<T> w, int k) {
+      const auto y = tanh(discounted_sum(sum_rows(tanh(matmul(tape.data(x), w))), T(0.9), segments));
+      return k < 0 ? y : y * tape.data(weights, 0, n);
+    };
+    Tape<T> tape;
+    const auto w = tape.parameter(W);
+    const auto y = loss(tape, w, -1);
+    const Array<T> g = grouped_grad(y, {w}, std::span<const int>(offset), weights);
+    ASSERT_EQ(shape(g), (Shape{4 * 3, p * p}));
+    for (int group = 0; group < 4; ++group)
+      for (int k = 0; k < 3; ++k) {
+        Array<T> only = zeros<T>(n, 1);
+        for (int r = offset[group]; r < offset[group + 1]; ++r) only(r, 0) = weights(r, k);
+        const Array<T> expected = grad(sum(y * tape.constant(only)), w);
+        for (int j = 0; j < p * p; ++j)
+          EXPECT_NEAR(g(group * 3 + k, j), expected.data()[j], sizeof(T) == 4 ? 1e-5 : 1e-13);
+      }
+  }
+  // Groups that cut a segment are not independent.
+  Tape<T> tape;
+  const auto w = tape.parameter(W);
+  const auto y = discounted_sum(sum_rows(matmul(tape.data(x), w)), T(0.9), offset);
+  EXPECT_THROW(grouped_grad(y, {w}, std::span<const int>(finer), weights), Error);
+}
+
+/// Groups of segments: a number for each segment (a mean, a maximum), and for each row (what a softmax gives
+/// it).
+TYPED_TEST(GroupedGrad, SegmentsStayApart) {
+  using T = TypeParam;
+  const std::vector<int> segments{0, 2, 3, 3, 7, 9}, of_rows{0, 3, 7, 9}, of_segments{0, 3, 4, 5};
+  const std::vector<int> filled{0, 2, 3, 7, 9}, of_filled{0, 2, 3, 4};
+  const int n = 9;
+  const auto W = random_array<T>(p, p, "W"), x = random_array<T>(n, p, "x"),
+             noise = random_array<T>(n, 2, "weights");
+  using Y = std::function<Var<T>(Var<T>)>;
+  const std::vector<std::tuple<const char*, std::vector<int>, Y>> cases = {
+      {"sum", of_segments, [&](Var<T> h) { return tanh(segment_sum(sum_rows(h), segments)); }},
+      {"mean", of_filled, [&](Var<T> h) { return tanh(segment_mean(sum_rows(square(h)), filled)); }},
+      {"max", of_filled, [&](Var<T> h) { return sum_rows(square(segment_max(h, filled))); }},
+      {"softmax", of_rows, [&](Var<T> h) { return sum_rows(segment_softmax(h, segments) * h); }},
+      {"softmax over groups of columns", of_rows, [&](Var<T> h) { return sum_rows(softmax(h, 2) * h); }},
+      {"normalised", of_rows,
+       [&](Var<T> h) {
+         const auto centred = h - spread(segment_mean(h, filled), filled);
+         return sum_rows(centred / sqrt(spread(segment_mean(square(centred), filled), filled) + T(1)));
+       }},
+  };
+  for (const auto& [name, offset, y_of] : cases) {
+    Tape<T> tape;
+    const auto w = tape.parameter(W);
+    const auto y = y_of(matmul(tape.data(x), w));
+    Array<T> weights = zeros<T>(y.rows(), 2);
+    std::copy_n(noise.data(), weights.size(), weights.data());
+    const auto g = grouped_grad(y, {w}, std::span<const int>(offset), weights);
+    for (std::size_t group = 0; group + 1 < offset.size(); ++group)
+      for (std::size_t k = 0; k < 2; ++k) {
+        Array<T> only = zeros<T>(y.rows(), 1);
+        for (int r = offset[group]; r < offset[group + 1]; ++r) only(r, 0) = weights(r, k);
+        const Array<T> expected = grad(sum(y * tape.constant(only)), w);
+        for (int j = 0; j < p * p; ++j)
+          EXPECT_NEAR(g(group * 2 + k, j), expected.data()[j], sizeof(T) == 4 ? 2e-5 : 1e-13) << name;
+      }
+  }
+  Tape<T> tape;  // a group that cuts a segment
+  const auto w = tape.parameter(W);
+  const auto y = sum_rows(segment_softmax(matmul(tape.data(x), w), segments));
+  const std::vector<int> cut{0, 4, 9};
+  EXPECT_THROW(grouped_grad(y, {w}, std::span<const int>(cut), noise), Error);
+}
+
+TYPED_TEST(GroupedGrad, OneRowIsAsManyAre) {
+  using T = TypeParam;
+  const Array<T> theta = random_array<T>(1, p, "theta"), table = random_array<T>(5, p, "table");
+  for (const int n : {1, 2, 3}) {
+    const Array<T> x = random_array<T>(n, p, "x"), weights = random_array<T>(n, 2, "weights");
+    std::vector<int> offset(static_cast<std::size_t>(n) + 1), state(static_cast<std::size_t>(n), 4),
+        action(state.size(), 3);
+    std::iota(offset.begin(), offset.end(), 0);
+    const std::vector<std::function<Var<T>(Tape<T>&, Var<T>, Var<T>)>> losses{
+        [&](Tape<T>&, Var<T> t, Var<T>) { return sum_rows(x * t); },
+        [&](Tape<T>&, Var<T> t, Var<T>) { return sum_rows(exp(t) * x); },
+        [&](Tape<T>&, Var<T>, Var<T> s) { return pick(log_softmax(gather(s, state)), action); },
+        [&](Tape<T>& tape, Var<T> t, Var<T>) { return sum_rows(tanh(tape.data(x) + t)); }};
+    for (const auto& loss : losses) {
+      Tape<T> tape;
+      const auto t = tape.parameter(theta), s = tape.parameter(table);
+      const auto y = loss(tape, t, s);
+      const Array<T> g = grouped_grad(y, {t, s}, std::span<const int>(offset), weights);
+      for (int r = 0; r < n; ++r)
+        for (int k = 0; k < 2; ++k) {
+          Array<T> only = zeros<T>(n, 1);
+          only(r, 0) = weights(r, k);
+          const auto expected = grad(sum(y * tape.constant(only)), {t, s});
+          for (int j = 0; j < p; ++j) EXPECT_NEAR(g(2 * r + k, j), expected[0].data()[j], 1e-5);
+          for (int j = 0; j < 5 * p; ++j) EXPECT_NEAR(g(2 * r + k, p + j), expected[1].data()[j], 1e-5);
+        }
+    }
+  }
+  // Of one sample whose loss looks at no data, the gradient is the loss's.
+  Tape<T> tape;
+  const auto t = tape.parameter(theta);
+  const auto y = sum(square(softmax(t)));
+  const std::vector<int> offset{0, 0, 1};
+  const Array<T> g = grouped_grad(y, {t}, std::span<const int>(offset), full<T>(1, 1, T(2)));
+  const Array<T> expected = grad(y, t);
+  for (int j = 0; j < p; ++j) {
+    EXPECT_EQ(g(0, j), 0);
+    EXPECT_NEAR(g(1, j), 2 * expected(0, j), 1e-6);
+  }
+}
+
+// Arrays and gathered rows that are not as many as the samples belong to the parameters.
+TYPED_TEST(GroupedGrad, RowsOfParametersAreNotSamples) {
+  using T = TypeParam;
+  const int n = 6;
+  const Array<T> W = random_array<T>(p, p, "W"), C = random_array<T>(p, p, "C"),
+                 x = random_array<T>(n, p, "x");
+  const std::vector<int> order{2, 0, 1, 3};
+  Tape<T> tape;
+  const auto w = tape.parameter(W);
+  const auto y = sum_rows(matmul(tape.data(x), gather(w * C, order)));
+  std::vector<int> offset(n + 1);
+  std::iota(offset.begin(), offset.end(), 0);
+  const Array<T> g = grouped_grad(y, {w}, std::span<const int>(offset), full<T>(n, 1, T(1)));
+  for (int r = 0; r < n; ++r) {
+    Array<T> only = zeros<T>(n, 1);
+    only(r, 0) = 1;
+    const Array<T> expected = grad(sum(y * tape.constant(only)), w);
+    for (int j = 0; j < p * p; ++j) EXPECT_NEAR(g(r, j), expected.data()[j], 1e-5);
+  }
+}
+
 // ---- Refusals: with as many rows as features, no shape gives the mistake away ----
 
 class Refused : public testing::Test {
@@ -543,7 +694,7 @@ TEST_F(Refused, SumsAndMovesAcrossRows) {
 TEST_F(Refused, OtherMovesAcrossRows) {
   expect_refusal("transpose: operand 0 mixes the rows of samples",
                  [](auto w, auto x) { return sum_rows(transpose(matmul(x, w))); });
-  expect_refusal("discounted_sum: operand 0 mixes the rows of samples", [](auto w, auto x) {
+  expect_refusal("discounted_sum: rows of two groups of samples meet in operand 0", [](auto w, auto x) {
     return discounted_sum(sum_rows(matmul(x, w)), 0.9, std::vector<int>{0, p});
   });
   expect_refusal("pad: operand 0 mixes the rows of samples", [](auto w, auto x) {

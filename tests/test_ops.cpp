@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 
 #include "autograd/gradcheck.h"
 #include "autograd/op_list.h"
+#include "core/random.h"
 
 namespace lowvar {
 namespace {
@@ -194,6 +197,47 @@ TEST(Ops, RowAndMatrixErrorsNameOperationShapesAndPlace) {
        [&] { discounted_sum(x, 1, short_groups); }},
       {"discounted_sum_forward: offset", [&] { discounted_sum_forward(x, 1, std::vector<int>{}); }},
       {"clip: shapes 3x2, 4x2, 1x1 do not broadcast", [&] { clip(x, y, 1); }},
+      {"reshape: 3x2 has 6 entries, not those of 4x2",
+       [&] {
+         reshape(x, Shape{4, 2});
+       }},
+      {"pick_columns: needs one index a row, 3, got 4",
+       [&] {
+         pick_columns(x, std::vector{0, 1, 1, 0});
+       }},
+      {"place_columns: index 2 at 1 is not one of the 2 columns",
+       [&] {
+         place_columns(x, std::vector{0, 2, 1, 0, 0, 0}, 2);
+       }},
+      {"gather_columns: index 2 at 0 is not one of the 2 columns",
+       [&] { gather_columns(x, std::vector{2}); }},
+      {"scatter_add_columns: needs one index a column, 2, got 1",
+       [&] { scatter_add_columns(x, std::vector{2}, 4); }},
+      {"segment_sum: offset must rise from 0 to the 3 rows of 3x2", [&] { segment_sum(x, short_groups); }},
+      {"spread: needs 4 offsets for the rows of 3x2, got 2", [&] { spread(x, short_groups); }},
+      {"spread: offset must rise from 0",
+       [&] {
+         spread(x, std::vector{0, 2, 1, 3});
+       }},
+      {"segment_max: segment 1 of 3 is empty",
+       [&] {
+         segment_max(x, std::vector{0, 2, 2, 3});
+       }},
+      {"segment_mean: segment 1 of 3 is empty",
+       [&] {
+         segment_mean(x, std::vector{0, 2, 2, 3});
+       }},
+      {"segment_log_softmax: offset must rise", [&] { segment_softmax(x, short_groups); }},
+      {"log_softmax: the 2 columns of 3x2 are not groups of 3", [&] { softmax(x, 3); }},
+      {"top_k: k = 3 of the 2 columns of 3x2", [&] { top_k(x, 3); }},
+      {"var_rows: needs at least 2 numbers",
+       [&] {
+         var_rows(pick(x, std::vector{0, 0, 0}));
+       }},
+      {"max_rows: needs at least one column",
+       [&] {
+         max_rows(block(x, 0, 0, Shape{3, 0}));
+       }},
   };
   for (const auto& [part, mistake] : mistakes) {
     try {
@@ -239,8 +283,10 @@ TEST(OpsAtEdges, DifferentiatingThrowsOnlyWhereTheValueDoes) {
         Rng rng(9, op.name, trial);
         std::vector<Array<double>> x;
         for (const Shape s : shapes) {
+          const bool mask = op.name == std::string("where") && x.empty();
           x.push_back(zeros<double>(s.rows, s.cols));
-          for (double& v : values(x.back())) v = edges[rng.bits() % std::size(edges)];
+          for (double& v : values(x.back()))
+            v = mask ? static_cast<double>(rng.bits() % 2) : edges[rng.bits() % std::size(edges)];
         }
         const std::string value = outcome(op, x, false);
         EXPECT_EQ(outcome(op, x, true), value) << op.name;
@@ -271,6 +317,7 @@ TEST(OpsAtEdges, NaNInNaNOut) {
   for (const auto& op : all_ops<double>()) {
     const std::string name = op.name;
     for (std::size_t i = 0; i < op.domain.size(); ++i) {
+      if (name == "where" && i == 0) continue;  // a mask is 0 or 1
       auto x = sample(op, op.shapes[0], 0);
       x[i].fill(nan);
       Tape<double> tape;
@@ -279,14 +326,13 @@ TEST(OpsAtEdges, NaNInNaNOut) {
       const auto y = op.apply(operands);
       if (op.piecewise_constant) {
         for (const double v : y.values()) EXPECT_EQ(v, 0) << name;
-      } else if (name == "where" && i > 0) {
+      } else if (name == "where") {
         for (std::size_t j = 0; j < x[0].size(); ++j)
           EXPECT_EQ(std::isnan(y.values()[j]), (x[0].data()[j] != 0) == (i == 1));
-      } else if (name == "where") {
-        continue;  // a mask is 0 or 1
-      } else if (name == "pad" || name == "place" || name == "scatter_add") {
-        EXPECT_TRUE(
-            std::any_of(y.values().begin(), y.values().end(), [](double v) { return std::isnan(v); }));
+      } else if (name == "pad" || name == "place" || name == "scatter_add" || name == "scatter_add_columns" ||
+                 name == "segment_place" || name == "segment_sum" || name == "tril" || name == "triu") {
+        EXPECT_TRUE(std::any_of(y.values().begin(), y.values().end(), [](double v) { return std::isnan(v); }))
+            << name;
       } else {
         for (const double v : y.values()) EXPECT_TRUE(std::isnan(v)) << name << " operand " << i;
       }
@@ -311,6 +357,184 @@ TEST(OpsAtEdges, DerivativesAreTheLimitsOfTheirRules) {
   EXPECT_TRUE(std::isnan(slope([](auto v) { return sqrt(v); }, -1)));
   EXPECT_EQ(slope([](auto v) { return softplus(v); }, inf), 1);
   EXPECT_EQ(slope([](auto v) { return softplus(v); }, -inf), 0);
+  EXPECT_EQ(slope([](auto v) { return huber(v, 2); }, inf), 2);
+  EXPECT_EQ(slope([](auto v) { return huber(v, 2); }, -inf), -2);
+  EXPECT_EQ(slope([](auto v) { return elu(v); }, inf), 1);
+  for (const auto& f : std::vector<std::function<Var<double>(Var<double>)>>{
+           [](auto v) { return silu(v); }, [](auto v) { return gelu(v); },
+           [](auto v) { return normal_cdf(v) + v; }, [](auto v) { return erf(v) + v; },
+           [](auto v) { return v - log_sigmoid(v); }}) {
+    EXPECT_EQ(slope(f, inf), 1);
+    EXPECT_EQ(slope(f, 1e300), 1);
+  }
+  for (const double x : {-inf, -1e300}) {
+    EXPECT_EQ(slope([](auto v) { return silu(v); }, x), 0);
+    EXPECT_EQ(slope([](auto v) { return gelu(v); }, x), 0);
+    EXPECT_EQ(slope([](auto v) { return log_sigmoid(v); }, x), 1);
+    EXPECT_EQ(slope([](auto v) { return logaddexp(v, 0); }, x), 0);
+    EXPECT_EQ(slope([](auto v) { return logaddexp(0 * stop_gradient(v) / v, v); }, -1e300), 0);
+  }
+  EXPECT_EQ(slope([&](auto v) { return logaddexp(v, -inf); }, -inf), 0.5);
+  EXPECT_EQ(slope([](auto v) { return logsumexp(v); }, -inf), 0);
+  EXPECT_EQ(slope([](auto v) { return xlogy(v, 0); }, 0), 0);
+  EXPECT_EQ(slope([](auto v) { return xlogy(0, v); }, 0), 0);
+  EXPECT_EQ(slope([](auto v) { return xlogy(v, 0); }, 1), -inf);
+  EXPECT_EQ(slope([](auto v) { return lgamma(v); }, 0), -inf);
+}
+
+TEST(OpsAtEdges, ValuesAreTheirLimits) {
+  const double inf = std::numeric_limits<double>::infinity();
+  const auto of = [](auto f, double at) {
+    const auto x = full<double>(1, 1, at);
+    Tape<double> tape;
+    return f(tape.constant(x)).item();
+  };
+  for (const double x : {inf, 1e308, 1e3}) {
+    EXPECT_EQ(of([](auto v) { return silu(v); }, x), x);
+    EXPECT_EQ(of([](auto v) { return silu(v); }, -x), 0);
+    EXPECT_EQ(of([](auto v) { return gelu(v); }, x), x);
+    EXPECT_EQ(of([](auto v) { return gelu(v); }, -x), 0);
+    EXPECT_EQ(of([](auto v) { return log_sigmoid(v); }, x), 0);
+    EXPECT_EQ(of([](auto v) { return log_sigmoid(v); }, -x), -x);
+    EXPECT_EQ(of([](auto v) { return logaddexp(v, -v); }, x), x);
+    EXPECT_EQ(of([](auto v) { return logaddexp(v, v); }, -x), -x + std::log(2.0));
+    EXPECT_EQ(of([](auto v) { return xlogy(0, v); }, x), 0);
+    EXPECT_EQ(of([](auto v) { return xlogy(0, v); }, -x), 0);
+    EXPECT_EQ(of([](auto v) { return lgamma(v); }, inf), inf);
+    EXPECT_EQ(of([](auto v) { return huber(v, 2); }, -x), 2 * (x - 1));
+  }
+  EXPECT_EQ(of([](auto v) { return xlogy(v, 0); }, 0), 0);
+  EXPECT_NEAR(of([](auto v) { return gelu(v); }, -10) / -7.6198530241605e-23, 1, 1e-13);  // no cancellation
+}
+
+// ---- Rows that meet ----
+
+/// Op::regroup of the node y.
+std::optional<std::vector<int>> regroup(const Var<double>& y, const std::vector<int>& of_y) {
+  const Node<double>& node = y.node();
+  std::vector<int> of_x(of_y.size());
+  const Node<double>* operand[] = {&(*y.record())[y.record()->operands(y.index())[0]]};
+  const Frame<double> f{&node, operand, nullptr};
+  if (!node.op->regroup(f, 0, of_y, of_x)) return {};
+  return of_x;
+}
+
+TEST(Ops, RegroupLeadsFromRowsOfTheResultToThoseOfTheOperand) {
+  using Offsets = std::vector<int>;
+  const auto rows = full<double>(6, 2, 1.0), segments = full<double>(4, 2, 1.0);
+  const Offsets offset{0, 2, 2, 5, 6};
+  Tape<double> tape;
+  const auto x = tape.data(rows), s = tape.data(segments);
+  const auto total = segment_sum(x, offset);
+  EXPECT_EQ(regroup(total, {0, 1, 4}), (Offsets{0, 2, 6}));
+  EXPECT_EQ(regroup(total, {0, 2, 3, 4}), (Offsets{0, 2, 5, 6}));
+  const auto most = segment_max(x, std::vector<int>{0, 2, 5, 6});
+  EXPECT_EQ(regroup(most, {0, 2, 3}), (Offsets{0, 5, 6}));
+  const auto wide = spread(s, offset);
+  EXPECT_EQ(regroup(wide, {0, 2, 6}), (Offsets{0, 1, 4}));
+  EXPECT_EQ(regroup(wide, {0, 5, 6}), (Offsets{0, 3, 4}));
+  EXPECT_EQ(regroup(wide, {0, 3, 6}), std::nullopt);
+  const auto p = tape.parameter(rows);
+  const auto placed = grad_graph(sum(segment_max(p, std::vector<int>{0, 2, 5, 6})), p);
+  EXPECT_EQ(std::string(placed.node().op->name), "segment_place");
+  EXPECT_EQ(regroup(placed, {0, 2, 6}), (Offsets{0, 1, 3}));
+  EXPECT_EQ(regroup(placed, {0, 1, 6}), std::nullopt);
+  EXPECT_EQ(regroup(reshape(x, {12, 1}), {0, 4, 12}), (Offsets{0, 2, 6}));
+  EXPECT_EQ(regroup(reshape(x, {12, 1}), {0, 3, 12}), std::nullopt);
+  EXPECT_EQ(regroup(reshape(x, {3, 4}), {0, 1, 3}), (Offsets{0, 2, 6}));
+  EXPECT_EQ(regroup(reshape(x, {4, 3}), {0, 2, 4}), (Offsets{0, 3, 6}));
+  EXPECT_EQ(regroup(reshape(x, {4, 3}), {0, 1, 4}), std::nullopt);
+}
+
+/// The derivatives of orders 1 to 3 of f at x, each that of the recorded one before; 0 where there is none.
+std::array<double, 3> derivatives(const std::function<Var<double>(Var<double>)>& f, double x) {
+  std::array<double, 3> out{};
+  const auto at = full<double>(1, 1, x);
+  Tape<double> tape;
+  const auto v = tape.parameter(at);
+  auto y = f(v);
+  for (double& each : out) {
+    if (!y.node().needs_gradient) break;
+    y = grad_graph(y, v);
+    each = y.item();
+  }
+  return out;
+}
+
+using Derivatives = std::array<double, 3>;
+
+TEST(OpsAtEdges, WhatIsCutOffContributesZeroAtEveryOrder) {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  struct Case {
+    const char* name;
+    double at;
+    std::function<Var<double>(Var<double>)> f;
+  };
+  const std::vector<Case> cases = {
+      {"relu", -1, [](auto x) { return sqrt(relu(x)); }},
+      {"abs", 0, [](auto x) { return log(abs(x)); }},
+      {"maximum", -1, [](auto x) { return sqrt(maximum(x, 0)); }},
+      {"maximum, b", -1, [](auto x) { return log(maximum(stop_gradient(x) * 0, x)); }},
+      {"minimum", 1, [](auto x) { return sqrt(minimum(x, 0)); }},
+      {"minimum, b", 1, [](auto x) { return sqrt(minimum(stop_gradient(x) * 0, x)); }},
+      {"clip, low", -1, [](auto x) { return log(clip(x, 0, 1)); }},
+      {"clip, high", 3, [](auto x) { return log1p(-clip(x, 0, 1)); }},
+      {"where, a", 1, [](auto x) { return sqrt(where(greater(x, 5), x, 0)); }},
+      {"where, b", 1, [](auto x) { return sqrt(where(less(x, 5), 0, x)); }},
+      {"where, a slope of infinity", 1, [&](auto x) { return where(greater(x, 5), x, 0) * inf; }},
+      {"where, a slope of NaN", 1, [&](auto x) { return where(greater(x, 5), x, 0) * nan; }},
+      {"elu", inf, [](auto x) { return elu(x) - x; }},
+      {"huber", inf, [](auto x) { return huber(x, 1) - x; }},
+      {"exp_times, l", -1, [&](auto x) { return exp_times(x * 1e3, stop_gradient(x) * inf); }},
+      {"exp_times, b", -1, [&](auto x) { return exp_times(-1e3 * exp(stop_gradient(x) * 0), x) * inf; }},
+      {"exp_times, slope", -1, [&](auto x) { return exp_times(x * 1e3, x) * inf; }},
+      {"norm", 0, [](auto x) { return norm(x); }},
+  };
+  for (const auto& [name, at, f] : cases) EXPECT_EQ(derivatives(f, at), Derivatives{}) << name;
+}
+
+TEST(OpsAtEdges, PowersAtZeroArePolynomials) {
+  for (const double zero : {0.0, -0.0, 1e-320}) {
+    const auto of = [&](double b) { return derivatives([&](auto x) { return pow(x, b); }, zero); };
+    EXPECT_EQ(of(0), (Derivatives{0, 0, 0}));
+    EXPECT_EQ(of(1), (Derivatives{1, 0, 0}));
+    EXPECT_EQ(of(2), (Derivatives{2 * zero, 2, 0}));
+    EXPECT_EQ(of(3), (Derivatives{0, 6 * zero, 6}));
+  }
+  for (const double b : {0.0, 0.5, 1.0, 2.0})
+    EXPECT_EQ(derivatives([](auto x) { return pow(stop_gradient(x) * 0, x); }, b), Derivatives{}) << b;
+  // With respect to both operands: d2 (a^b) / da db = a^(b-1) (1 + b log a), also where b = 0.
+  const auto a = full<double>(1, 1, 0.5), b = full<double>(1, 1, 0.0);
+  Tape<double> tape;
+  const auto x = tape.parameter(a), y = tape.parameter(b), p = pow(x, y);
+  EXPECT_EQ(grad(p, x)(0, 0), 0);
+  EXPECT_EQ(grad(p, y)(0, 0), log(0.5));
+  EXPECT_EQ(grad(grad_graph(p, x), y)(0, 0), 2);
+  EXPECT_EQ(grad(grad_graph(p, y), x)(0, 0), 2);
+}
+
+TEST(OpsAtEdges, AMaskIsZeroOrOne) {
+  const auto x = full<double>(2, 2, 3.0);
+  Tape<double> tape;
+  const auto a = tape.parameter(x), either = greater(a, 0) + greater(a, 1);
+  const std::vector<std::pair<Var<double>, const char*>> wrong = {
+      {either, "where: the mask is 2 at row 0, column 0 of 2x2"},
+      {tape.constant(x) - Array<double>{{3, 2}, {3, 2.5}},
+       "where: the mask is 0.5 at row 1, column 1 of 2x2, where it must be 0 or 1; greater(mask, 0)"},
+      {log(-a), "where: the mask is"},  // NaN
+  };
+  for (const auto& [mask, part] : wrong) {
+    try {
+      where(mask, a, 0);
+      FAIL() << part << ": no error";
+    } catch (const Error& e) {
+      const std::string what = e.what();
+      EXPECT_NE(what.find(part), std::string::npos) << what;
+      EXPECT_NE(what.find("test_ops.cpp"), std::string::npos) << what;
+    }
+  }
+  EXPECT_EQ(where(greater(either, 0), a, 0).value(), x);
+  EXPECT_EQ(where(greater(a, 0) * less(a, 9), a, 0).value(), x);  // a product of masks is one
 }
 
 }  // namespace

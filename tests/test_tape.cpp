@@ -4,12 +4,14 @@
 #include <omp.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <new>
 
 #include "autograd/gradcheck.h"
+#include "core/random.h"
 #include "nn/mlp.h"
 
 namespace {
@@ -354,14 +356,14 @@ TEST(Tape, GaussNewtonDropsTheCurvatureOfTheOutputs) {
   EXPECT_THROW(gauss_newton_product(f, loss, x, std::vector<Array<double>>{v[0]}), Error);
 }
 
-TEST(Gradcheck, NamesTheEntryThatIsFurthestOff) {
+TEST(Gradcheck, NamesAnEntryThatIsOff) {
   const std::vector<Array<double>> x{random_array(2, 2, "a"), random_array(3, 2, "b")};
   const Loss wrong = [](const std::vector<Var<double>>& p) {  // forgets one entry of the second array
     return sum(square(p[0])) + sum(square(p[1])) + sum(square(stop_gradient(block(p[1], 2, 1, {1, 1})))) * 5;
   };
   const auto report = gradcheck(wrong, x);
   EXPECT_FALSE(report.ok);
-  expect_mentions(report.text(), "furthest off: d/dx[1](2, 1) = ");
+  expect_mentions(report.text(), "off: d/dx[1](2, 1) = ");
   expect_mentions(report.text(), "DISAGREE");
 }
 
@@ -521,9 +523,9 @@ TEST(Allocations, AGradientAllocatesItsResults) {
     });
     return of_grad;
   };
-  const long small = of(1), large = of(2000);
-  EXPECT_EQ(small, large);
-  EXPECT_EQ(small, 7);  // six arrays and their vector
+  EXPECT_EQ(of(1), 7);  // six arrays and their vector
+  EXPECT_EQ(of(300), 7);
+  EXPECT_LE(of(9000), 40);  // and what a chain of large results is listed in
 }
 
 TEST(Allocations, StepsAtRestStayAtRest) {
@@ -574,7 +576,7 @@ TEST(Tape, GradIntoWritesTheGradientAndRefusesOtherShapes) {
 TEST(Tape, ResultsAreNotWrittenOverWhatTheyAreTakenAt) {
   std::vector<Array<double>> a{random_array(2, 3, "a"), random_array(2, 3, "b")}, v = a;
   Tape<double> tape;
-  const auto p = tape.parameters(a);
+  const auto p = tape.parameters(borrow(a));
   const auto y = sum(square(p[0] * p[1]));
   expect_mentions(refusal([&] { grad_into(a, y, p); }), "the result of x 0 would be written over x 0");
   EXPECT_THROW(hvp_into(a, y, p, v), Error);
@@ -584,21 +586,104 @@ TEST(Tape, ResultsAreNotWrittenOverWhatTheyAreTakenAt) {
 }
 
 /// Whether a tape takes a temporary anywhere. Templates, for what they ask may be ill-formed.
-template <class A, class As>
-constexpr bool borrows_temporaries = requires(Tape<double> t) {
-  t.parameter(A());
-}
-|| requires(Tape<double> t) { t.parameters(As()); }
-|| requires(Tape<double> t) { t.data(A(), 0, 1); }
-|| requires(Tape<double> t) { t.constant(A()); }
-|| requires(Tape<double> t) { t.constants(As()); };
+template <class A>
+concept Lent = requires(A&& a) {
+  borrow(std::forward<A>(a));
+};
 
 TEST(Tape, WhatIsBorrowedIsNoTemporary) {
   using A = Array<double>;
-  static_assert(requires(Tape<double> t, const A a, const std::vector<A> as) {
-    t.parameter(a), t.parameters(as), t.data(a), t.data(a, 0, 1), t.constant(a), t.constants(as);
-  });
-  static_assert(!borrows_temporaries<A, std::vector<A>>);
+  static_assert(Lent<const A&> && Lent<const std::vector<A>&> && Lent<std::span<const A>>);
+  static_assert(!Lent<A> && !Lent<const A> && !Lent<std::vector<A>>);
+}
+
+TEST(Tape, OwnsWhatItIsGiven) {
+  const std::vector<Array<double>> w{random_array(3, 3, "w")};
+  const Array<double> x = random_array(3, 3, "x"), expected = grad(
+                                                       [&](const std::vector<Var<double>>&p) {
+                                                         return sum(square(matmul(p[0], p[0])) * x);
+                                                       },
+                                                       w)[0];
+  Tape<double> tape;
+  Var<double> p, c, d, e;
+  {
+    auto w_then = w;
+    Array<double> x_then = x;
+    p = tape.parameters(w_then)[0];
+    c = tape.constant(x_then);
+    d = tape.data(x_then);
+    e = tape.data(x_then, 1, 3);
+    for (double& v : values(x_then)) v = 1e9;
+    for (double& v : values(w_then[0])) v = 1e9;
+  }
+  EXPECT_EQ(tape.parameter(2 * x).value(), Array<double>(2 * x));
+  EXPECT_EQ(e.value()(0, 0), x(1, 0));
+  EXPECT_EQ(c.value(), d.value());
+  EXPECT_EQ(grad(sum(square(matmul(p, p)) * c), p), expected);
+}
+
+// A tape reads the array of a parameter, of data, behind a chain that is evaluated late, behind
+// stop_gradient.
+TEST(Tape, WhatIsBorrowedAndWrittenIsNoticed) {
+  for (const int rows : {1, 40'000, 400'000}) {  // the last is hashed in parts, and written as steps write
+    Array<float> w = full<float>(rows, 1, 0.5f), x = full<float>(rows, 1, 2.f);
+    for (Array<float>* written : {&w, &x})
+      for (const bool stopped : {false, true}) {
+        Tape<float> tape;
+        const auto p = tape.parameter(borrow(w)), d = tape.data(borrow(x));
+        const auto y = sum(tanh(p) * (stopped ? stop_gradient(d) : d) * (stopped ? stop_gradient(p) : p));
+        const Array<float> before = grad(y, p);
+        EXPECT_EQ(grad(y, p), before);
+        for (float& v : values(*written)) v *= 1.5f;
+        EXPECT_THROW(grad(y, p), Error);
+        EXPECT_THROW(grad_graph(y, p), Error);
+        std::vector<Array<float>> out{before};
+        EXPECT_THROW(hvp_into(out, y, {p}, {before}), Error);
+        for (float& v : values(*written)) v /= 1.5f;
+        EXPECT_EQ(grad(y, p), before);
+      }
+  }
+  // One number of many.
+  Array<double> w = full<double>(150, 150, 0.5);
+  Tape<double> tape;
+  const auto q = tape.parameter(borrow(w));
+  const auto y = sum(square(q));
+  for (const std::size_t j : {std::size_t{0}, std::size_t{1}, std::size_t{11'000}, w.size() - 1}) {
+    w.data()[j] = std::nextafter(0.5, 1.0);
+    EXPECT_THROW(grad(y, q), Error);
+    w.data()[j] = 0.5;
+  }
+  EXPECT_NO_THROW(grad(y, q));
+}
+
+TEST(Tape, GradientOfASmallPartCostsThatPart) {
+  Tape<double> tape;
+  auto v = tape.parameter(full<double>(1, 1, 0.3));
+  const auto early = v * 3;
+  for (int i = 0; i < 1'000'000; ++i) v = sin(v);
+  const auto z = tape.parameter(full<double>(1, 1, 0.3));
+  const auto late = z * 2;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 500; ++i) {
+    EXPECT_EQ(grad(late, z)(0, 0), 2);
+    EXPECT_EQ(grad(early * 1, early)(0, 0), 1);
+  }
+  // A pass over all nodes takes milliseconds; these take microseconds.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+}
+
+TEST(Tape, MemoryIsGivenBackAndEndedVarsAreStillKnown) {
+  Var<double> stale;
+  {
+    Tape<double> tape;
+    stale = exp(tape.parameter(full<double>(1000, 1000, 0.5)));
+    stale.values();
+  }
+  release_tape_memory();
+  EXPECT_THROW(stale.value(), Error);
+  Tape<double> tape;
+  EXPECT_EQ(grad(sum(square(tape.parameter(full<double>(1, 1, 3.0)))), std::vector<Var<double>>{}).size(),
+            0u);
 }
 
 TEST(Tape, ComparisonHasAGradientOfZero) {
@@ -683,6 +768,31 @@ TEST(Trap, NamesTheOpWhoseRuleMadeIt) {
                     hvp_into(out, sum(linear(d, weight, bias)), {weight, bias}, {W * 1e108, b});
                   }),
                   "linear: in the derivative along v, linear: the result is inf");
+}
+
+// Minus infinity is the logit of what cannot be chosen: it passes where it was before, and where it comes
+// from.
+TEST(Trap, LetsMasksPass) {
+  constexpr double never = -std::numeric_limits<double>::infinity();
+  const Array<double> a = {{0.5, 7, -0.3}}, given = {{0.5, never, -0.3}}, legal = {{1, 0, 1}};
+  const std::vector<int> chosen{0};
+  Tape<double> tape(Trap::on);
+  const auto x = tape.parameter(a), z = tape.parameter(given);
+  for (const Var<double>& logits : {where(tape.constant(legal), x, never), z}) {
+    const auto log_p = log_softmax(logits);
+    EXPECT_EQ(log_p.values()[1], never);
+    const auto y = sum(entropy(log_p) + kl(log_p, log_p) + pick(log_p, chosen));
+    const auto g = grad(y, logits), second = grad(sum(square(grad_graph(y, logits))), logits);
+    for (const auto* each : {&g, &second}) {
+      EXPECT_EQ((*each)(0, 1), 0);
+      EXPECT_NE((*each)(0, 0), 0);
+      EXPECT_TRUE(std::isfinite((*each)(0, 0)));
+    }
+  }
+  EXPECT_NE(fault([&] { log(x * 0); }), "no fault");  // made of finite numbers
+  EXPECT_NE(fault([&] { tape.data(-given); }), "no fault");
+  EXPECT_NE(fault([&] { z * 0; }), "no fault");
+  EXPECT_NE(fault([&] { grad(sum(z * x), x); }), "no fault");
 }
 
 TEST(Trap, IsOffUnlessAskedFor) {
