@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "autograd/backward.h"
 #include "core/sums.h"
@@ -62,6 +63,7 @@ class Rows {
   Rows(Record<T>& record, int n) : record_(record), n_(n) { record.place.resize(record.nodes.size(), -1); }
   ~Rows() {
     for (const Part& p : parts_) record_.place[at(p.i)] = -1;
+    if (mark_) record_.arena.rewind(*mark_);
   }
   Rows(const Rows&) = delete;
   Rows& operator=(const Rows&) = delete;
@@ -87,7 +89,8 @@ class Rows {
   }
 
   /// All are there. What is evaluated for keep(i), if that is not null, is written there for all rows. Nodes
-  /// of one row are repeated once and for all but where target(i): they are to be seen as they are.
+  /// of one row are repeated once and for all but where target(i): they are to be seen as they are. What is
+  /// taken of the arena from here on is given back when this ends.
   void settle(auto&& keep, auto&& target) {
     int widest = 1;
     std::size_t operands = 0;
@@ -103,6 +106,7 @@ class Rows {
       operands += record_.operands(p.i).size();
     }
     std::ranges::sort(evaluated_, {}, [&](std::size_t k) { return parts_[k].i; });
+    mark_ = record_.arena.mark();
     rows_ = std::clamp(block / widest, 1, n_);
     unread_ = room(widest);
     std::fill_n(unread_, Shape{rows_, widest}.size(), std::numeric_limits<T>::quiet_NaN());
@@ -174,6 +178,7 @@ class Rows {
 
   Record<T>& record_;
   int n_, rows_ = 1;
+  std::optional<Arena::Mark> mark_;
   std::vector<Part> parts_;
   std::vector<const Node<T>*> x_;
   std::vector<std::size_t> evaluated_;
@@ -204,23 +209,14 @@ void with_rows(Record<T>& record, int i, bool keep, auto&& body) {
   Rows<T> rows(record, record[i].shape.rows);
   rows.add(i, true);
   std::vector<std::pair<int, T*>> kept;
-  for (std::size_t k = 0; k < rows.count(); ++k) {
-    const int j = rows.node(k);
+  const auto keep_again = [&](int j) -> T* {
     Node<T>& node = record[j];
-    if (node.value) continue;
-    if (node.asked || (j == i && keep))
-      kept.push_back({j, record.arena.template allocate<T>(node.shape.size())});
-    node.asked = true;
-  }
-  const auto mark = record.arena.mark();
-  rows.settle(
-      [&](int j) -> T* {
-        const auto it = std::ranges::find(kept, j, &std::pair<int, T*>::first);
-        return it == kept.end() ? nullptr : it->second;
-      },
-      [](int) { return false; });
+    if (!std::exchange(node.asked, true) && !(j == i && keep)) return nullptr;
+    kept.push_back({j, record.arena.template allocate<T>(node.shape.size())});
+    return kept.back().second;
+  };
+  rows.settle(keep_again, [](int) { return false; });
   body(rows);
-  record.arena.rewind(mark);
   for (const auto& [j, value] : kept) {
     record[j].value = value;
     record.evaluated.push_back(j);
@@ -318,17 +314,17 @@ std::size_t pull_back_chain(Record<T>& record, std::size_t first) {
     for (std::size_t q = 0; q < operands.size(); ++q) rows.add(operands[q], reads & reads_a << q);
   }
   std::vector<Target<T>> targets(rows.count());
+  std::vector<char> is_link(targets.size());
+  for (const int i : chain) is_link[rows.place(i)] = true;
   for (std::size_t k = 0; k < targets.size(); ++k) {
     const int i = rows.node(k);
     Target<T>& t = targets[k];
-    const bool is_link = std::ranges::find(chain, i) != chain.end();
-    if (!reached(record, i) || (is_link && !rows.own(k))) continue;
-    if (is_link && !visit(record, i)->adjoint && !visit(record, i)->room) continue;
+    if (!reached(record, i) || (is_link[k] && !rows.own(k))) continue;
+    if (is_link[k] && !visit(record, i)->adjoint && !visit(record, i)->room) continue;
     const auto [to, accumulate] = open(record, i, record[i].shape.size());
     t.whole = to;
     t.exists = accumulate;
   }
-  const auto mark = record.arena.mark();
   rows.settle([](int) -> T* { return nullptr; }, [&](int x) { return reached(record, x); });
   for (std::size_t k = 0; k < targets.size(); ++k) {
     const Shape shape = record[rows.node(k)].shape;
@@ -368,7 +364,6 @@ std::size_t pull_back_chain(Record<T>& record, std::size_t first) {
   });
   for (Target<T>& t : targets)
     if (t.sum && t.whole) t.sum->finish(t.whole, t.exists);
-  record.arena.rewind(mark);
   return end;
 }
 
