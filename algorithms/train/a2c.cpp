@@ -1,6 +1,7 @@
 #include "algorithms/train/a2c.h"
 
 #include "algorithms/train/on_policy.h"
+#include "algorithms/train/one_step.h"
 
 namespace lowvar {
 namespace {
@@ -49,36 +50,11 @@ A2cOptions q_actor_critic_recipe(const World& world) {
   return o;
 }
 
-/// One pass of algorithm S3 (Mnih et al. 2016), its actors in step.
+/// One pass of algorithm S3 (Mnih et al. 2016), its actors in step: t_max steps of each, R = V(s_t; w) where
+/// the episode goes on.
 template <class T>
 UpdateReport update(Training<T>& run, const A2cOptions& o, const Watcher& watcher) {
-  Learner<T>& l = run.learner;
-  UpdateReport report{.learning_rate = o.step.learning_rate * annealed(run, o.step)};
-
-  // Perform a_t by pi(a_t|s_t; theta) for t_max steps; R = V(s_t; w) where the episode goes on.
-  const Objective J = objective_of(o.objective);
-  Trajectories batch = collect(run, o.batch, J.estimator, watcher);
-  value(l, o.batch, batch);
-  const std::vector<double> A = weigh(J.estimator, batch, o.batch.gamma, batch.log_mu);
-  const std::vector<double> R = lambda_returns(batch, o.batch.gamma, o.critic.critic_lambda);
-  if (l.critic) report.explained_variance = explained_variance(R, batch.value);
-  const PolicyTerm actor{J, l.policy, A};
-  const auto critic = critic_term(l, R);
-  show(watcher, l, batch, actor, o.batch.gamma);
-
-  // d theta = grad log pi(a|s; theta) A + c grad H;  d w = grad (R - V(s; w))^2 / 2, here or in epochs of its
-  // own.
-  Tally tally;
-  const auto rows = minibatches(l, batch.rows(), 0, 1).front();
-  auto g =
-      gradient(&actor, o.critic.joint() ? &*critic : nullptr, l.parameters, l.policy_arrays, batch, rows);
-  tally.saw(g, l.policy_arrays, rows.size(), 0, watcher);
-  descend(l, g, o.step, o.critic, report.learning_rate, o.critic.joint() ? Of::both : Of::policy);
-  fit_critic(l, o.step, o.critic, report.learning_rate, batch, R, report);
-
-  tally.write(report, o.critic.joint());
-  compare_with_before(l, J.estimator, batch, report);
-  return report;
+  return one_step(run, o, watcher);
 }
 
 std::unique_ptr<Algorithm> algorithm(const A2cOptions& options) { return algorithm_of(options); }
