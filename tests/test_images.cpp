@@ -11,19 +11,12 @@
 #include "autograd/autograd.h"
 #include "autograd/op.h"
 #include "core/random.h"
+#include "tests/arrays.h"
 
 namespace lowvar {
 namespace {
 
 const double nan = std::numeric_limits<double>::quiet_NaN();
-
-template <class T = double>
-Array<T> random_array(int rows, int cols, std::string_view name) {
-  Rng rng(4, name);
-  Array<T> out = zeros<T>(rows, cols);
-  for (T& v : values(out)) v = static_cast<T>(rng.normal());
-  return out;
-}
 
 int size(ImageShape s) { return s.height * s.width * s.channels; }
 

@@ -10,19 +10,12 @@
 #include "autograd/autograd.h"
 #include "autograd/op.h"
 #include "core/random.h"
+#include "tests/arrays.h"
 
 namespace lowvar {
 namespace {
 
 const double nan = std::numeric_limits<double>::quiet_NaN();
-
-template <class T = double>
-Array<T> random_array(int rows, int cols, std::string_view name) {
-  Rng rng(3, name);
-  Array<T> out = zeros<T>(rows, cols);
-  for (T& v : values(out)) v = static_cast<T>(rng.normal());
-  return out;
-}
 
 void expect_near(const Array<double>& a, const Array<double>& b, double tolerance) {
   ASSERT_EQ(shape(a), shape(b));

@@ -13,6 +13,7 @@
 #include "autograd/gradcheck.h"
 #include "core/random.h"
 #include "nn/mlp.h"
+#include "tests/arrays.h"
 
 namespace {
 
@@ -44,13 +45,6 @@ void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { releas
 
 namespace lowvar {
 namespace {
-
-Array<double> random_array(int rows, int cols, std::string_view name) {
-  Rng rng(3, name);
-  Array<double> out = zeros<double>(rows, cols);
-  for (double& v : values(out)) v = rng.normal();
-  return out;
-}
 
 /// The message of the Error that f throws.
 std::string refusal(const auto& f) {

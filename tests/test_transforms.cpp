@@ -5,17 +5,10 @@
 
 #include "autograd/gradcheck.h"
 #include "nn/mlp.h"
+#include "tests/arrays.h"
 
 namespace lowvar {
 namespace {
-
-template <class T>
-Array<T> random_array(int rows, int cols, std::string_view name) {
-  Rng rng(5, name);
-  Array<T> out = zeros<T>(rows, cols);
-  for (T& v : values(out)) v = static_cast<T>(rng.normal());
-  return out;
-}
 
 template <class T>
 void expect_near(const Array<T>& a, const Array<T>& b, double tolerance = 1e-12) {
