@@ -1,6 +1,7 @@
 // The only file that sees xtensor-blas. <cblas.h> must stay out: both declare enum CBLAS_ORDER.
 #include "core/blas.h"
 
+#include <dlfcn.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -12,9 +13,11 @@
 #include "core/error.h"
 #include "core/sums.h"
 
-extern "C" {
-char* openblas_get_corename(void);
-char* openblas_get_config(void);
+extern "C" {  // weak: another library of the same name lacks them, and gets a sentence
+[[gnu::weak]] char* openblas_get_corename(void);
+[[gnu::weak]] char* openblas_get_config(void);
+[[gnu::weak]] int openblas_get_parallel(void);
+[[gnu::weak]] void openblas_set_num_threads(int);
 }
 
 namespace lowvar {
@@ -24,7 +27,18 @@ std::size_t at(int i, int j, int cols) {
   return static_cast<std::size_t>(i) * static_cast<std::size_t>(cols) + static_cast<std::size_t>(j);
 }
 
-/// OpenBLAS asks OpenMP how many threads it may use; while this lives the answer is one.
+/// What openblas_get_parallel says.
+enum Flavour { serial, pthreads, openmp };
+
+/// The pthread flavour is told once, before main, and leaves its own threads asleep from then on.
+[[maybe_unused]] const bool told = [] {
+  const bool own_threads = openblas_get_parallel && openblas_get_parallel() == Flavour::pthreads;
+  if (own_threads) openblas_set_num_threads(1);
+  return own_threads;
+}();
+
+/// The OpenMP flavour asks OpenMP at each call how many threads it may use; while this lives the answer is
+/// one.
 class SerialBlas {
  public:
   SerialBlas() : before_(omp_get_max_threads()) {
@@ -185,7 +199,37 @@ void solve_triangular(bool lower, bool transpose, int n, int columns, const doub
 void eigh(int n, float* a, float* w) { serial_eigh(n, a, w); }
 void eigh(int n, double* a, double* w) { serial_eigh(n, a, w); }
 
-std::string blas_core() { return openblas_get_corename(); }
-std::string blas_config() { return openblas_get_config(); }
+std::string blas_core() {
+  expect_openblas();
+  return openblas_get_corename();
+}
+
+std::string blas_config() {
+  expect_openblas();
+  return openblas_get_config();
+}
+
+std::string blas_flavour() {
+  expect_openblas();
+  const int flavour = openblas_get_parallel();
+  return flavour == Flavour::openmp ? "openmp" : flavour == Flavour::pthreads ? "pthreads" : "serial";
+}
+
+void expect_openblas() {
+  const auto library_of = [](const char* function) -> std::string {
+    Dl_info found{};
+    void* const at = ::dlsym(RTLD_DEFAULT, function);
+    return at && ::dladdr(at, &found) && found.dli_fname ? found.dli_fname : "no library";
+  };
+  const std::string own = library_of("openblas_get_config");
+  for (const char* function : {"openblas_get_corename", "openblas_get_parallel", "openblas_set_num_threads",
+                               "cblas_sgemm", "cblas_dgemm", "cblas_dtrsm", "dgesv_", "dpotrf_", "dsyev_"}) {
+    const std::string library = library_of(function);
+    expect(library == own && own != "no library", "lowvar computes with OpenBLAS, and ", function,
+           " comes from ", library,
+           "; install libopenblas0-openmp, and let neither LD_PRELOAD nor "
+           "LD_LIBRARY_PATH name another BLAS");
+  }
+}
 
 }  // namespace lowvar

@@ -47,4 +47,11 @@ std::string blas_core();
 /// OpenBLAS's version and build options.
 std::string blas_config();
 
+/// How OpenBLAS was built to share work among threads ("openmp", "pthreads" or "serial"). The bits and the
+/// speed of what is here are the same for all three, for none of them gets to share any.
+std::string blas_flavour();
+
+/// Throws Error where the BLAS or the LAPACK that was loaded is not OpenBLAS's: it would give other bits.
+void expect_openblas();
+
 }  // namespace lowvar

@@ -154,6 +154,9 @@ TEST(Solve, PivotsAndRefusesSingularSystems) {
 TEST(Blas, NamesItself) {
   EXPECT_FALSE(blas_core().empty());
   EXPECT_NE(blas_config().find("OpenBLAS"), std::string::npos);
+  EXPECT_NO_THROW(expect_openblas());
+  EXPECT_EQ(blas_flavour() == "openmp", blas_config().find("USE_OPENMP") != std::string::npos)
+      << blas_config();
 }
 
 }  // namespace
