@@ -2,11 +2,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/input_file.h"
 #include "envs/tabular.h"
 
 namespace lowvar {
@@ -14,7 +13,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::uintmax_t kMaxBytes = std::uintmax_t{512} << 20;
 constexpr double kMaxTransitions = 2e7;
 constexpr std::size_t kMaxValues = 42'000'000;  // P, R and their arrays at kMaxTransitions, with room
 constexpr int kMaxDepth = 4;                    // the object, [S], [A], [S]
@@ -25,21 +23,6 @@ std::string excerpt(std::string text) {
   if (text.size() > 160) text = text.substr(0, 157) + "...";
   for (char& c : text)
     if (c < ' ' || c > '~') c = '?';
-  return text;
-}
-
-std::string read_text(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code failure;
-  const fs::file_status status = fs::status(path, failure);
-  expect(fs::exists(status), path, ": there is no such file");
-  expect(fs::is_regular_file(status), path, ": not a regular file");
-  const std::uintmax_t bytes = fs::file_size(path, failure);
-  expect(!failure && bytes <= kMaxBytes, path, ": larger than 512 MB");
-  std::ifstream in(path, std::ios::binary);
-  std::string text(bytes, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(bytes));
-  expect(in && in.gcount() == static_cast<std::streamsize>(bytes), path, ": cannot be read");
   return text;
 }
 
@@ -123,7 +106,7 @@ struct Reader {
 }  // namespace
 
 Mdp read_mdp(const std::string& path) {
-  const Json document = parse(path, read_text(path));
+  const Json document = parse(path, read_input(path));
   expect(document.is_object(), path, ": the file must hold one JSON object, got ", document.type_name());
   const auto known = {"states", "actions", "gamma", "horizon", "start", "P", "R", "terminal"};
   for (const char* key : known) expect(document.contains(key), path, ": the key \"", key, "\" is missing");

@@ -75,6 +75,8 @@ class Observations {
   Array<T>* get() {
     return std::get_if<Array<T>>(&x_);
   }
+  /// The rows of whatever type, to be stored.
+  auto& any() { return x_; }
 
  private:
   template <class X, class T>

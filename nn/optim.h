@@ -33,6 +33,11 @@ template <class T>
 struct AdamState {
   long t = 0;
   std::vector<Array<T>> m, v;  // running means of g and g^2; empty before the first step
+
+  template <class F>
+  void visit(F&& f) {
+    f("t", t), f("m", m), f("v", v);
+  }
 };
 
 /// theta -= learning_rate g / (sqrt(v) + epsilon), v the running mean of g^2 with decay 0.99, from 0
