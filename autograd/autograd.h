@@ -59,7 +59,61 @@ ValueAndGrad<T> zero_value_and_grad(const std::vector<Array<T>>& x) {
   return out;
 }
 
+/// A sum over numbered shards, added pairwise: shards 2i and 2i + 1, then such pairs, and so on. Which of
+/// them add up before they come here changes no bit.
+template <class T>
+class SumOfShards {
+ public:
+  /// The sum over shards [first, first + size), size a power of two that divides first.
+  struct Part {
+    int first = 0, size = 1;
+    ValueAndGrad<T> sum;
+
+    template <class F>
+    void visit(F&& f) {
+      f("first", first), f("size", size), f("value", sum.value), f("grad", sum.grad);
+    }
+  };
+
+  /// Adds what follows the last; `part` becomes one that may be written over.
+  void add(int first, int size, ValueAndGrad<T>& part) {
+    if (depth_ == parts_.size()) parts_.push_back({0, 1, part});
+    parts_[depth_].first = first, parts_[depth_].size = size;
+    std::swap(parts_[depth_++].sum, part);
+    while (depth_ > 1 && merges()) merge();
+  }
+  /// What cannot be added up before others come.
+  std::vector<Part> parts() && {
+    parts_.resize(depth_);
+    return std::move(parts_);
+  }
+  /// Of all; there must be some.
+  ValueAndGrad<T> total() && {
+    while (depth_ > 1) merge();
+    return std::move(parts_.front().sum);
+  }
+
+ private:
+  bool merges() const {
+    const Part &left = parts_[depth_ - 2], &right = parts_[depth_ - 1];
+    return left.size == right.size && left.first % (2 * left.size) == 0;
+  }
+  void merge() {
+    --depth_;
+    const auto& from = parts_[depth_].sum;
+    auto& to = parts_[depth_ - 1].sum;
+    parts_[depth_ - 1].size *= 2;
+    to.value += from.value;
+    for (std::size_t k = 0; k < to.grad.size(); ++k)
+      for (std::size_t j = 0; j < to.grad[k].size(); ++j) to.grad[k].data()[j] += from.grad[k].data()[j];
+  }
+
+  std::vector<Part> parts_;  // the first `depth_` of them
+  std::size_t depth_ = 0;
+};
+
 /// The sum of what part(begin, end, out) writes for shards of `shard` rows, added pairwise in their order.
+/// They are dealt where the rows are enough for that.
 template <class T, class Part>
 ValueAndGrad<T> sum_over_shards(const std::vector<Array<T>>& x, int rows, int shard, Part&& part) {
   expect(rows >= 0 && shard > 0, "shards: ", rows, " rows in shards of ", shard);
@@ -69,32 +123,31 @@ ValueAndGrad<T> sum_over_shards(const std::vector<Array<T>>& x, int rows, int sh
     return total;
   }
   const int shards = rows / shard + (rows % shard > 0), threads = omp_get_max_threads();
-  const int window = std::min(shards, threads > 1 ? 4 * threads : 1);  // results alive at a time
-  std::vector<ValueAndGrad<T>> results(static_cast<std::size_t>(window), total);
-  std::vector<ValueAndGrad<T>> sums;  // of 2^k shards each, k falling, `depth` of them
-  std::size_t depth = 0;
-  const auto merge = [&] {
-    --depth;
-    const auto& from = sums[depth];
-    auto& to = sums[depth - 1];
-    to.value += from.value;
-    for (std::size_t k = 0; k < x.size(); ++k)
-      for (std::size_t j = 0; j < x[k].size(); ++j) to.grad[k].data()[j] += from.grad[k].data()[j];
-  };
-  for (int first = 0; first < shards; first += window) {
-    const int count = std::min(window, shards - first);
-    parallel_for(count, [&](int i) {
-      const int begin = (first + i) * shard;
-      part(begin, begin + std::min(shard, rows - begin), results[static_cast<std::size_t>(i)]);
-    });
-    for (int i = 0; i < count; ++i) {
-      if (depth == sums.size()) sums.push_back(total);
-      std::swap(sums[depth++], results[static_cast<std::size_t>(i)]);
-      for (int c = first + i + 1; c % 2 == 0; c /= 2) merge();
+  if (shards == 0) return total;
+  const auto sum_of = [&](int from, int to) {
+    SumOfShards<T> sum;
+    const int window = std::min(to - from, threads > 1 ? 4 * threads : 1);  // results alive at a time
+    std::vector<ValueAndGrad<T>> results(static_cast<std::size_t>(window), total);
+    for (int first = from; first < to; first += window) {
+      const int count = std::min(window, to - first);
+      parallel_for(count, [&](int i) {
+        const int begin = (first + i) * shard;
+        part(begin, begin + std::min(shard, rows - begin), results[static_cast<std::size_t>(i)]);
+      });
+      for (int i = 0; i < count; ++i) sum.add(first + i, 1, results[static_cast<std::size_t>(i)]);
     }
+    return sum;
+  };
+  if (!deals(rows)) return sum_of(0, shards).total();
+  const auto [from, to] = own_part(shards);
+  const auto all = all_gather([&, from = from, to = to] { return stored(sum_of(from, to).parts()); });
+  SumOfShards<T> sum;
+  for (const Bytes& bytes : all) {
+    std::vector<typename SumOfShards<T>::Part> parts;
+    restore_from(bytes, parts);
+    for (auto& each : parts) sum.add(each.first, each.size, each.sum);
   }
-  while (depth > 1) merge();
-  return depth == 0 ? std::move(total) : std::move(sums[0]);
+  return std::move(sum).total();
 }
 
 /// <a, b> over arrays.

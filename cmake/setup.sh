@@ -4,6 +4,7 @@ lowvar_packages=(
   g++ cmake ninja-build ccache
   libxtensor-dev libxtensor-blas-dev libopenblas-openmp-dev librandom123-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libxxhash-dev
+  libopenmpi-dev openmpi-bin
   libgtest-dev libbenchmark-dev
   python3 python3-numpy python3-matplotlib
 )
@@ -29,26 +30,12 @@ install_packages() {
       exit 2
     fi
   fi
-  select_openmp_blas
 }
 
 # apt_install PACKAGES: reads as_root.
 apt_install() {
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -y)
   "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "$@"
-}
-
-# The OpenBLAS flavours share one library name; /etc/alternatives decides which of them a program loads.
-select_openmp_blas() {
-  local lib=/usr/lib/x86_64-linux-gnu
-  local loaded openmp=$lib/openblas-openmp
-  loaded=$(readlink -f "$lib/libopenblas.so.0") || true
-  if [[ $loaded != "$openmp"/* && -e $openmp/libopenblas.so.0 ]]; then
-    export LD_LIBRARY_PATH=$openmp${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-    say "Another flavour of OpenBLAS ($loaded) is selected on this machine; lowvar needs the OpenMP one, which this" \
-        "script uses. To select it for good, as root: update-alternatives --set libopenblas.so.0-x86_64-linux-gnu" \
-        "$openmp/libopenblas.so.0"
-  fi
 }
 
 # build PRESET [TARGET...]: configures where needed, then builds. The output goes to build/PRESET/build.log.

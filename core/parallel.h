@@ -1,4 +1,4 @@
-// Work over fixed shards, combined in shard order: the same bits for any number of threads.
+// Work over fixed shards, combined in shard order: the same bits for any number of threads and processes.
 #pragma once
 
 #include <omp.h>
@@ -10,6 +10,9 @@
 #include <exception>
 #include <utility>
 #include <vector>
+
+#include "core/processes.h"
+#include "core/store.h"
 
 namespace lowvar {
 
@@ -59,8 +62,11 @@ class alignas(64) Remaining {
 ///
 /// Each thread begins with its own contiguous part, the same for the same n, so that what i stands for stays
 /// in its cache from call to call; who has done with that takes from the ends of the others' parts.
+///
+/// Every process calls f for all of [0, n), and deals nothing inside.
 template <class F>
 void parallel_for(int n, F&& f) {
+  const Alone alone;
   std::exception_ptr error;
   int error_at = n;
   const auto call = [&](int i) {
@@ -96,18 +102,44 @@ void parallel_for(int n, F&& f) {
 }
 
 /// combine(i, produce(i)) for i in [0, n): produce runs in parallel, combine in the order of i.
-/// At most `window` results are alive at a time; the window does not change any result.
+/// At most a window of results is alive at a time; the window does not change any result.
+///
+/// What produce does is dealt among the processes, and every one of them combines every result. So produce
+/// has no effect but its result, which is visitable or another thing that core/store.h stores.
 template <class Produce, class Combine>
 void ordered_reduce(int n, Produce&& produce, Combine&& combine) {
   using Result = decltype(produce(0));
-  const int window = 4 * omp_get_max_threads();
   std::vector<Result> results;
-  for (int begin = 0; begin < n; begin += window) {
-    const int count = std::min(window, n - begin);
+  const auto produce_all = [&](int begin, int count) {
     results.clear();
     results.resize(static_cast<std::size_t>(count));
     parallel_for(count, [&](int i) { results[static_cast<std::size_t>(i)] = produce(begin + i); });
-    for (int i = 0; i < count; ++i) combine(begin + i, std::move(results[static_cast<std::size_t>(i)]));
+  };
+  const auto combine_all = [&](int begin) {
+    for (auto& each : results) combine(begin++, std::move(each));
+    return begin;
+  };
+  if (ranks() == 1 || n <= 1) {
+    const int window = 4 * omp_get_max_threads();
+    for (int begin = 0; begin < n;) {
+      produce_all(begin, std::min(window, n - begin));
+      begin = combine_all(begin);
+    }
+    return;
+  }
+  const int window = 8 * agreed(omp_get_max_threads()) * ranks();
+  for (int begin = 0; begin < n;) {
+    const auto [first, last] = own_part(std::min(window, n - begin));
+    auto parts = all_gather([&] {
+      produce_all(begin + first, last - first);
+      return stored(results);
+    });
+    for (Bytes& part : parts) {
+      results.clear();  // combine has moved from them
+      restore_from(part, results);
+      part = {};
+      begin = combine_all(begin);
+    }
   }
 }
 

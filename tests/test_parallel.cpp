@@ -110,13 +110,20 @@ TEST(OrderedReduce, GivesTheSameBitsForAnyNumberOfThreads) {
   }
 }
 
+/// What can be moved and not copied.
+struct Once {
+  std::unique_ptr<int> x;
+  template <class F>
+  void visit(F&&) {}
+};
+
 TEST(OrderedReduce, MovesResults) {
   for (const int threads : teams) {
     const Threads team(threads);
     std::vector<int> seen;
     ordered_reduce(
-        50, [](int i) { return std::make_unique<int>(i * i); },
-        [&](int, std::unique_ptr<int> p) { seen.push_back(*p); });
+        50, [](int i) { return Once{std::make_unique<int>(i * i)}; },
+        [&](int, Once once) { seen.push_back(*once.x); });
     ASSERT_EQ(seen.size(), 50u);
     for (int i = 0; i < 50; ++i) EXPECT_EQ(seen[static_cast<std::size_t>(i)], i * i);
   }
@@ -140,27 +147,31 @@ TEST(OrderedReduce, RethrowsAndCombinesNothingAfter) {
   }
 }
 
+/// One of those that are alive.
+struct Counted {
+  std::atomic<int>* alive = nullptr;
+  Counted() = default;
+  Counted(std::atomic<int>& a, std::atomic<int>& m) : alive(&a) {
+    const int now = ++a;
+    int before = m;
+    while (before < now && !m.compare_exchange_weak(before, now)) {
+    }
+  }
+  Counted(Counted&& other) noexcept : alive(std::exchange(other.alive, nullptr)) {}
+  Counted& operator=(Counted&& other) noexcept {
+    std::swap(alive, other.alive);
+    return *this;
+  }
+  ~Counted() {
+    if (alive) --*alive;
+  }
+  template <class F>
+  void visit(F&&) {}
+};
+
 TEST(OrderedReduce, KeepsAFixedNumberOfResults) {
   const Threads team(2);
   std::atomic<int> alive = 0, most = 0;
-  struct Counted {
-    std::atomic<int>* alive = nullptr;
-    Counted() = default;
-    Counted(std::atomic<int>& a, std::atomic<int>& m) : alive(&a) {
-      const int now = ++a;
-      int before = m;
-      while (before < now && !m.compare_exchange_weak(before, now)) {
-      }
-    }
-    Counted(Counted&& other) noexcept : alive(std::exchange(other.alive, nullptr)) {}
-    Counted& operator=(Counted&& other) noexcept {
-      std::swap(alive, other.alive);
-      return *this;
-    }
-    ~Counted() {
-      if (alive) --*alive;
-    }
-  };
   ordered_reduce(
       1000, [&](int) { return Counted(alive, most); }, [](int, Counted) {});
   EXPECT_EQ(alive, 0);

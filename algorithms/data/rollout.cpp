@@ -4,6 +4,15 @@
 #include <cmath>
 
 namespace lowvar {
+namespace {
+
+/// Throws NumericalFault where one of the numbers that a policy acts by is none.
+void expect_finite(std::span<const double> x, const char* what) {
+  if (!std::all_of(x.begin(), x.end(), [](double each) { return std::isfinite(each); }))
+    throw NumericalFault(join("the policy gives ", what, " that is not finite"));
+}
+
+}  // namespace
 
 template <class T>
 ActingPolicy::ActingPolicy(const Policy& policy, std::span<const Array<T>> theta, std::span<const int> state,
@@ -21,6 +30,7 @@ ActingPolicy::ActingPolicy(const Policy& policy, std::span<const Array<T>> theta
     numbers(std::get<DiagGaussian<T>>(pi).mean);
     log_std_.assign(theta.back().begin(), theta.back().end());
   }
+  expect_finite(values(p_), log_std_.empty() ? "a probability" : "a mean action");
 }
 
 template ActingPolicy::ActingPolicy(const Policy&, std::span<const Array<float>>, std::span<const int>,
@@ -38,6 +48,7 @@ double ActingPolicy::act(int r, Rng& rng, std::span<double> action) const {
   expect(log_std_.size() == action.size(), "a policy of ", log_std_.size(),
          "-vectors cannot act where actions are ", action.size(), "-vectors");
   sample_gaussian(row(p_, r), log_std_, rng, action);
+  expect_finite(action, "an action");
   return log_density(row(p_, r), log_std_, action);
 }
 

@@ -36,8 +36,12 @@ X take(std::span<const std::byte>& bytes) {
 
 }  // namespace
 
-Stepper::Stepper(std::unique_ptr<States> states, int T, std::uint64_t seed, std::string_view stream)
-    : states_(std::move(states)), T_(static_cast<std::uint32_t>(T)), stream_(seed, stream) {
+Stepper::Stepper(std::unique_ptr<States> states, int T, std::uint64_t seed, std::string_view stream,
+                 int first)
+    : states_(std::move(states)),
+      T_(static_cast<std::uint32_t>(T)),
+      first_(static_cast<std::uint32_t>(first)),
+      stream_(seed, stream) {
   expect(T >= 1, "the time limit must be at least 1 step, got ", T);
   const auto n = static_cast<std::size_t>(size());
   t_.resize(n);
@@ -65,7 +69,7 @@ void Stepper::step(std::span<const int> choices, const Array<double>& vectors) {
     for (int i = begin; i < end; ++i) next[i - begin] = t_[static_cast<std::size_t>(i)] + 1;
     states_->act(begin, end, {m ? nullptr : choices.data() + k, m ? vectors.data() + k * m : nullptr},
                  {.stream = &stream_,
-                  .first = static_cast<std::uint32_t>(begin),
+                  .first = first_ + static_cast<std::uint32_t>(begin),
                   .episode = episode_.data() + k,
                   .step = next},
                  reward_.data() + k, terminated_.data() + k);
@@ -90,7 +94,7 @@ void Stepper::end_episodes(int begin, int end) {
 /// Begins the episode of copy i.
 void Stepper::start(int i) {
   constexpr int most = 1'000'000;
-  Rng rng = stream_.of(static_cast<std::uint32_t>(i), episode_[static_cast<std::size_t>(i)]);
+  Rng rng = stream_.of(first_ + static_cast<std::uint32_t>(i), episode_[static_cast<std::size_t>(i)]);
   for (int draws = 0; draws < most; ++draws) {
     states_->reset(i, rng);
     if (!states_->terminal(i)) return;

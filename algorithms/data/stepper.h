@@ -18,14 +18,15 @@ namespace lowvar {
 /// end already is drawn again.
 ///
 /// Copy i in its episode k draws from Rng(seed, stream, i, k): step 0 of it is the reset, step t + 1 what
-/// comes after action t. An observation is what a Model looks at: the state's number for tabular worlds, the
+/// comes after action t. Where the copies are a part of more, `first` is the number of copy 0 among those. An
+/// observation is what a Model looks at: the state's number for tabular worlds, the
 /// observation of others.
 ///
 /// Threads: one at a time calls it; `step` uses all there are, with the same bits for any number of them.
 class Stepper {
  public:
   /// Episodes are cut after T steps. Throws Error where no start of the world can be stepped from.
-  Stepper(std::unique_ptr<States> states, int T, std::uint64_t seed, std::string_view stream);
+  Stepper(std::unique_ptr<States> states, int T, std::uint64_t seed, std::string_view stream, int first = 0);
 
   int size() const { return states_->size(); }
 
@@ -54,7 +55,7 @@ class Stepper {
   void end_episodes(int begin, int end);
 
   std::unique_ptr<States> states_;
-  std::uint32_t T_;
+  std::uint32_t T_, first_;
   Rng stream_;
   std::vector<std::uint32_t> t_, episode_;  // [n]
   std::vector<double> reward_;

@@ -61,6 +61,15 @@ struct Trajectories {
   Inputs final_inputs() const {
     return {final_state, final_observation.empty() ? nullptr : &final_observation};
   }
+
+  template <class F>
+  void visit(F&& f) {
+    f("offset", offset), f("state", state), f("final_state", final_state);
+    f("observation", observation.any()), f("action", action), f("action_vector", action_vector);
+    f("reward", reward), f("log_mu", log_mu), f("terminated", terminated), f("truncated", truncated);
+    f("final_observation", final_observation.any()), f("first_step", first_step), f("bootstrap", bootstrap);
+    f("value", value), f("action_values", action_values), f("next_value", next_value);
+  }
 };
 
 }  // namespace lowvar

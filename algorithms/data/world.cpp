@@ -6,8 +6,9 @@
 
 namespace lowvar {
 
-std::unique_ptr<Stepper> World::stepper(int n, int limit, std::uint64_t seed, std::string_view stream) const {
-  return std::make_unique<Stepper>(states(n), limit, seed, stream);
+std::unique_ptr<Stepper> World::stepper(int n, int limit, std::uint64_t seed, std::string_view stream,
+                                        int first) const {
+  return std::make_unique<Stepper>(states(n), limit, seed, stream, first);
 }
 
 World world_of(std::string id, const Spaces& spaces, MakeStates states, double gamma, int T) {

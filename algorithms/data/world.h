@@ -29,8 +29,10 @@ struct World : Spaces {  // but observation is 0 where tabular, and states are n
 
   bool known() const { return mdp || lqg || model.has_value(); }
 
-  /// n copies with time limit T, whose randomness is that of streams `stream` of `seed`.
-  std::unique_ptr<Stepper> stepper(int n, int T, std::uint64_t seed, std::string_view stream) const;
+  /// n copies with time limit T, whose randomness is that of streams `stream` of `seed`: numbers `first` on
+  /// of perhaps more.
+  std::unique_ptr<Stepper> stepper(int n, int T, std::uint64_t seed, std::string_view stream,
+                                   int first = 0) const;
 };
 
 /// A world whose states these are.

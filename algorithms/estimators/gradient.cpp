@@ -48,12 +48,25 @@ Array<T> gathered(const Array<double>& x, std::span<const int> rows) {
 
 int shards_of(int n) { return (n + gradient_shard - 1) / gradient_shard; }
 
-/// f(shard, begin, end) for shards of n rows, in parallel.
+/// f(shard, begin, end) for shards of n rows, in parallel and dealt; it writes to `out`, where each of them
+/// has `each` numbers, but for the last, which may have fewer.
 template <class F>
-void for_each_shard(int n, F&& f) {
-  parallel_for(shards_of(n), [&](int k) {
-    f(static_cast<std::size_t>(k), k * gradient_shard, std::min(n, (k + 1) * gradient_shard));
-  });
+void for_each_shard(int n, std::span<double> out, std::size_t each, F&& f) {
+  const auto fill = [&](int from, int to) {
+    parallel_for(to - from, [&](int i) {
+      const int k = from + i;
+      f(static_cast<std::size_t>(k), k * gradient_shard, std::min(n, (k + 1) * gradient_shard));
+    });
+  };
+  if (!deals(n)) return fill(0, shards_of(n));
+  const auto [from, to] = own_part(shards_of(n));
+  const auto at = [&](int k) { return std::min(out.size(), static_cast<std::size_t>(k) * each); };
+  complete(out, at(from), at(to), [&, from = from, to = to] { fill(from, to); });
+}
+/// The same where each row has as many numbers.
+template <class F>
+void for_each_shard(int n, std::span<double> out, F&& f) {
+  for_each_shard(n, out, gradient_shard * (n ? out.size() / static_cast<std::size_t>(n) : 0), f);
 }
 
 /// A policy's outputs in T, as the distribution of some of their rows.
@@ -212,7 +225,10 @@ Gradient<T> gradient(const PolicyTerm* of_policy, const CriticTerm* of_critic, c
       D = static_cast<double>(batch.size()) * n / batch.rows();
     if (of_policy->objective.kl != 0) before.emplace(*of_policy->before, rows);
   }
-  std::vector<double> entropies(static_cast<std::size_t>(shards_of(n)), 0), value_losses = entropies;
+  const int shards = shards_of(n);
+  std::vector<double> sums(2 * static_cast<std::size_t>(shards),
+                           0);  // of entropies and value losses, a shard
+  const auto sum_at = [&](int begin) { return sums.data() + 2 * (begin / gradient_shard); };
 
   const auto policy_loss = [&](Tape<T>& tape, const std::vector<Var<T>>& theta, int begin, int end) {
     const Objective& o = of_policy->objective;
@@ -223,8 +239,7 @@ Gradient<T> gradient(const PolicyTerm* of_policy, const CriticTerm* of_critic, c
         sum(o.estimator.surrogate(log_pi, column<T>(batch.log_mu, own), column<T>(psi, begin, end))) *
         T(-1 / D);
     const Var<T> H = entropy(pi);
-    double& entropy_sum = entropies[static_cast<std::size_t>(begin / gradient_shard)];
-    for (const T each : H.values()) entropy_sum += static_cast<double>(each);
+    for (const T each : H.values()) sum_at(begin)[0] += static_cast<double>(each);
     if (o.entropy != 0) loss = loss + sum(H) * T(-o.entropy / n);
     if (before) loss = loss + sum(kl(before->distribution(tape, begin, end), pi)) * T(o.kl / n);
     return loss;
@@ -236,7 +251,7 @@ Gradient<T> gradient(const PolicyTerm* of_policy, const CriticTerm* of_critic, c
     if (o.of_actions) V = pick(V, seen.actions(tape, begin, end).choice);
     const Var<T> loss =
         sum(critic_losses(o, V, column<T>(of_critic->target, own), column<T>(batch.value, own)));
-    value_losses[static_cast<std::size_t>(begin / gradient_shard)] = static_cast<double>(loss.item());
+    sum_at(begin)[1] = static_cast<double>(loss.item());
     return loss * T(o.coefficient / n);
   };
 
@@ -250,8 +265,13 @@ Gradient<T> gradient(const PolicyTerm* of_policy, const CriticTerm* of_critic, c
         return of_policy ? loss + of_values : of_values;
       },
       parameters, n, gradient_shard);
-  const auto sum_of = [](const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0); };
-  return {std::move(total.grad), sum_of(entropies), sum_of(value_losses)};
+  if (deals(n)) {
+    const auto [from, to] = own_part(shards);
+    complete(sums, 2 * static_cast<std::size_t>(from), 2 * static_cast<std::size_t>(to), [] {});
+  }
+  double of_entropy = 0, of_values = 0;
+  for (std::size_t k = 0; k < sums.size(); k += 2) of_entropy += sums[k], of_values += sums[k + 1];
+  return {std::move(total.grad), of_entropy, of_values};
 }
 
 std::vector<double> weigh(const Estimator& estimator, const Trajectories& batch, double gamma,
@@ -279,7 +299,7 @@ template <class T>
 Array<double> model_outputs(const Model& model, std::span<const Array<T>> w, const Inputs& inputs) {
   Array<double> out = zeros<double>(inputs.rows(), outputs(model));
   const auto seen = inputs.observed<T>();
-  for_each_shard(inputs.rows(), [&](std::size_t, int begin, int end) {
+  for_each_shard(inputs.rows(), values(out), [&](std::size_t, int begin, int end) {
     Tape<T> tape;
     const auto y =
         forward(model, tape.constants(borrow(w)), inputs.states(begin, end), seen.on(tape, begin, end));
@@ -293,7 +313,7 @@ PolicyOutputs policy_outputs(const Policy& policy, std::span<const Array<T>> the
   PolicyOutputs out{zeros<double>(inputs.rows(), outputs(policy.model)), zeros<double>(0, 0)};
   if (policy.head == Head::gaussian) out.log_std = Array<double>(theta.back());
   const auto seen = inputs.observed<T>();
-  for_each_shard(inputs.rows(), [&](std::size_t, int begin, int end) {
+  for_each_shard(inputs.rows(), values(out.rows), [&](std::size_t, int begin, int end) {
     Tape<T> tape;
     const auto pi =
         policy(tape.constants(borrow(theta)), inputs.states(begin, end), seen.on(tape, begin, end));
@@ -309,7 +329,7 @@ std::vector<double> log_pi_of(const Policy& policy, std::span<const Array<T>> th
                               const Trajectories& batch) {
   std::vector<double> out(static_cast<std::size_t>(batch.rows()));
   const BatchRows<T> seen(batch);
-  for_each_shard(batch.rows(), [&](std::size_t, int begin, int end) {
+  for_each_shard(batch.rows(), out, [&](std::size_t, int begin, int end) {
     Tape<T> tape;
     const auto pi = seen.distribution(tape, policy, tape.constants(borrow(theta)), begin, end);
     const auto log_pi = log_prob(pi, seen.actions(tape, begin, end));
@@ -325,7 +345,7 @@ double mean_kl(const Policy& policy, const PolicyOutputs& before, std::span<cons
   std::vector<double> sums(static_cast<std::size_t>(shards_of(n)));
   const auto seen = inputs.observed<T>();
   const Before<T> old(before);
-  for_each_shard(n, [&](std::size_t k, int begin, int end) {
+  for_each_shard(n, sums, 1, [&](std::size_t k, int begin, int end) {
     Tape<T> tape;
     const auto pi =
         policy(tape.constants(borrow(theta)), inputs.states(begin, end), seen.on(tape, begin, end));
