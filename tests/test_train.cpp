@@ -187,6 +187,39 @@ TEST(Train, OneAsynchronousWorkerHasTheSameBitsEachTime) {
     for (const double each : x) EXPECT_TRUE(std::isfinite(each));
 }
 
+TEST(Train, AsynchronousWorkersStandBetweenRounds) {
+  const World world = make_world("CartPole-v1", {}, {});
+  A3cOptions o = a3c_recipe(world);
+  o.batch.envs = 2, o.batch.rollout = 4, o.networks.hidden = {4};
+  o.workers = 3;
+  const long steps = 8 * 250;
+  std::vector<long> seen;
+  Watcher watcher;
+  watcher.update = [&](const UpdateReport& u) {
+    EXPECT_EQ(u.step, 8 * (u.update + 1));
+    seen.push_back(u.update);
+  };
+  const auto run = algorithm(o)->start(world, steps, 2);
+  watcher.saw(run->update(watcher));
+  EXPECT_TRUE(run->goes_on());
+  const auto bytes = run->store();
+  const auto other = algorithm(o)->start(world, steps, 2);
+  other->restore(bytes);
+  EXPECT_EQ(other->store(), bytes);
+  EXPECT_EQ(other->updates(), static_cast<long>(seen.size()));
+  EXPECT_EQ(other->policy_parameters(), run->policy_parameters());
+  other->finish(watcher);
+  EXPECT_EQ(other->steps(), steps);
+  std::sort(seen.begin(), seen.end());
+  for (std::size_t k = 0; k < seen.size(); ++k) EXPECT_EQ(seen[k], static_cast<long>(k));
+  EXPECT_EQ(seen.size(), 250u);
+
+  o.step.learning_rate = 1e38;
+  const auto diverging = algorithm(o)->start(world, steps, 2);
+  EXPECT_THROW(diverging->finish({}), NumericalFault);
+  EXPECT_TRUE(diverging->goes_on()) << "noticed at the end alone";
+}
+
 TEST(Train, AnalyticGradientsFindTheRiccatiGain) {
   const World world = make_world("single-integrator", {}, 100);
   const Learned learned = learn("apg", world, 800'000);
@@ -223,8 +256,10 @@ TEST(Train, ALearnerIsAValue) {
       {"trpo", "double-integrator", {{"rollout", "16"}, {"hidden", "8"}, {"critic_epochs", "1"}}, 600},
       {"npg", "CartPole-v1", {{"rollout", "16"}, {"hidden", "8"}, {"critic_epochs", "1"}}, 600},
       {"apg", "single-integrator", {}, 2000},
+      {"a3c", "CartPole-v1", {{"workers", "1"}, {"envs", "2"}, {"rollout", "8"}, {"hidden", "8"}}, 1500},
       {"ddpg", "Pendulum-v1", {{"warmup", "50"}, {"batch", "16"}, {"hidden", "8"}, {"noise", "ou"}, {"envs", "2"}},
        400},
+      {"ddpg", "Pendulum-v1", {{"warmup", "50"}, {"batch", "16"}, {"buffer", "20"}, {"hidden", "8"}}, 100},
   };
   for (const Case& each : cases) {
     const World world = make_world(each.world, {}, {});

@@ -10,7 +10,8 @@
 #include "algorithms/train/a2c.h"
 #include "algorithms/train/algorithm_of.h"
 #include "algorithms/train/pieces.h"
-#include "algorithms/train/store.h"
+#include "core/processes.h"
+#include "core/store.h"
 
 namespace lowvar {
 
@@ -43,15 +44,20 @@ namespace {
 
 using T = float;
 
+constexpr long round = 32;  // passes a worker, about, before all stand
+
 /// Parameters that the workers share, with the running mean of g^2 of a shared RMSProp (section 4). Each
 /// number is read and written whole; numbers are not written together.
 struct Shared {
   Arrays<T> x, square;
-  std::atomic<long> step{0}, update{0};
-  std::mutex watcher;  // who tells holds it
 
   explicit Shared(const Arrays<T>& start) : x(start) {
     for (const auto& each : x) square.push_back(zeros_like(each));
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("x", x), f("square", square);
   }
 
   void load(Arrays<T>& to) {
@@ -74,10 +80,11 @@ struct Shared {
   }
 };
 
-/// One pass of a worker through algorithm S3.
-UpdateReport worker_update(Training<T>& run, Shared& shared, const A3cOptions& o, const Watcher& watcher) {
+/// One pass of a worker through algorithm S3; who tells the watcher holds `telling`.
+UpdateReport pass(Training<T>& run, Shared& shared, const A3cOptions& o, const Watcher& watcher,
+                  std::mutex& telling) {
   Learner<T>& l = run.learner;
-  UpdateReport report{.learning_rate = o.step.learning_rate * annealed(run, o.step)};
+  UpdateReport report{.update = l.update, .learning_rate = o.step.learning_rate * annealed(run, o.step)};
 
   // Synchronise theta' = theta and w' = w; perform a_t by pi(a_t|s_t; theta') for t_max steps.
   shared.load(l.parameters);
@@ -95,7 +102,7 @@ UpdateReport worker_update(Training<T>& run, Shared& shared, const A3cOptions& o
   const auto rows = minibatches(l, batch.rows(), 0, 1).front();
   auto g = gradient(&actor, critic ? &*critic : nullptr, l.parameters, l.policy_arrays, batch, rows);
   {
-    const std::lock_guard lock(shared.watcher);
+    const std::lock_guard lock(telling);
     watcher.saw(run.collector->episodes());
     show(watcher, l, batch, actor, o.batch.gamma);
     tally.saw(g, l.policy_arrays, rows.size(), 0, watcher);
@@ -106,96 +113,108 @@ UpdateReport worker_update(Training<T>& run, Shared& shared, const A3cOptions& o
   shared.rmsprop(g.g, l.policy_arrays, g.g.size(), of_critic, o.step.adam_epsilon);
 
   tally.write(report, critic.has_value());
+  report.step = l.step;
   return report;
 }
 
-/// Between updates stand all workers or none: a run is one update, of all its steps.
+/// An update of a run is a round of them, after which all workers stand: passes are taken by whoever has done
+/// with the one before.
 class A3cRun final : public Run {
  public:
   A3cRun(const World& world, const A3cOptions& options, long steps, std::uint64_t seed)
-      : world_(world), o_(options), total_(steps), seed_(seed) {
+      : world_(world),
+        o_(options),
+        total_(steps),
+        seed_(seed),
+        shared_(new_learner<T>(world, o_.networks, o_.critic, seed).parameters) {
     for (int k = 0; k < o_.workers; ++k) {
-      workers_.push_back({world, steps, new_learner<T>(world, o_.networks, o_.critic, seed)});
-      workers_.back().learner.branch = k ? join("-", k) : "";
-      workers_.back().collector.emplace(world, o_.batch.envs, seed, workers_.back().learner.branch);
+      Training<T>& worker =
+          workers_.emplace_back(world, steps, new_learner<T>(world, o_.networks, o_.critic, seed));
+      worker.learner.branch = k ? join("-", k) : "";
+      worker.collector.emplace(world, o_.batch.envs, seed, worker.learner.branch);
+      worker.learner.environments = worker.collector->state();
     }
   }
 
-  bool goes_on() const override { return !finished_; }
-  /// All of the steps; the watcher is told of each worker's updates.
-  Learned finish(const Watcher& watcher) override {
-    Shared shared(workers_.front().learner.parameters);
+  bool goes_on() const override { return steps() + o_.batch.steps() <= total_; }
+
+  UpdateReport update(const Watcher& watcher) override {
+    const Alone alone;  // workers of other processes do otherwise
+    const long first = update_, last = std::min(first + round * o_.workers, total_ / o_.batch.steps());
+    std::atomic<long> next = first;
+    UpdateReport report;  // of the last pass
+    std::mutex telling;
     std::exception_ptr error;
 #pragma omp parallel for num_threads(o_.workers) schedule(static, 1)
     for (int k = 0; k < o_.workers; ++k) {
       try {
-        work(workers_[static_cast<std::size_t>(k)], shared, watcher);
+        Training<T>& worker = workers_[static_cast<std::size_t>(k)];
+        Learner<T>& l = worker.learner;
+        while ((l.update = next.fetch_add(1)) < last) {
+          l.step = l.update * o_.batch.steps();
+          if (l.update > first && watcher.wants) {
+            const std::lock_guard lock(telling);
+            shared_.load(l.parameters);
+            if (watcher.wants(l.update)) watcher.snapshot(l.update, l.step, lowvar::learned(l, o_.batch));
+          }
+          const UpdateReport each = pass(worker, shared_, o_, watcher, telling);
+          const std::lock_guard lock(telling);
+          if (each.update + 1 == last)
+            report = each;
+          else
+            watcher.saw(each);
+          shared_.load(l.parameters);
+          if (!all_finite(l.parameters)) break;  // there is nothing to act by, as the round's end says
+        }
       } catch (...) {
 #pragma omp critical(lowvar_workers)
         error = std::current_exception();
       }
     }
     if (error) std::rethrow_exception(error);
-    finished_ = true;
-    steps_ = shared.step;
-    updates_ = shared.update;
-    shared.load(workers_.front().learner.parameters);
-    expect_finite();
-    return learned();
+    update_ = std::min(next.load(), last);
+    shared_.load(workers_.front().learner.parameters);
+    return report;
   }
-  UpdateReport update(const Watcher& watcher) override {
-    finish(watcher);
-    return {.update = updates_, .step = steps_};
-  }
-  bool finite() const override { return all_finite(workers_.front().learner.parameters); }
+
+  bool finite() const override { return all_finite(shared_.x); }
   Learned learned() const override { return lowvar::learned(workers_.front().learner, o_.batch); }
   Parameters policy_parameters() const override {
     return converted<double>(workers_.front().learner.theta());
   }
-  long updates() const override { return updates_; }
-  long steps() const override { return steps_; }
+  long updates() const override { return update_; }
+  long steps() const override { return update_ * o_.batch.steps(); }
+  double work() const override { return work_of(world_, workers_.front().learner, steps(), o_); }
   std::unique_ptr<Run> clone() const override {
-    expect(!finished_, "a run of a3c is copied before it starts, or not at all");
-    return std::make_unique<A3cRun>(world_, o_, total_, seed_);
+    auto out = std::make_unique<A3cRun>(world_, o_, total_, seed_);
+    out->restore(store());
+    return out;
   }
-  std::vector<std::byte> store() const override { return stored(workers_.front().learner); }
+  std::vector<std::byte> store() const override { return stored(*this); }
   void restore(std::span<const std::byte> learner) override {
-    restore_from(learner, workers_.front().learner);
-    finished_ = true;
+    restore_from(learner, *this);
+    for (Training<T>& each : workers_) each.collector->restore(each.learner.environments);
   }
   std::unique_ptr<Run> branch(std::uint64_t, const std::string&) const override {
     throw Error(
         "the batches of a3c depend on what its workers do at the same time, and cannot be drawn again");
   }
 
- private:
-  /// Until all workers together have taken the steps.
-  void work(Training<T>& run, Shared& shared, const Watcher& watcher) {
-    Learner<T>& l = run.learner;
-    const long per_update = o_.batch.steps();
-    while ((l.step = shared.step.fetch_add(per_update)) + per_update <= total_) {
-      l.update = shared.update.fetch_add(1);
-      if (watcher.wants) {
-        const std::lock_guard lock(shared.watcher);
-        shared.load(l.parameters);
-        if (watcher.wants(l.update)) watcher.snapshot(l.update, l.step, lowvar::learned(l, o_.batch));
-      }
-      UpdateReport report = worker_update(run, shared, o_, watcher);
-      report.update = l.update;
-      report.step = l.step;
-      const std::lock_guard lock(shared.watcher);
-      watcher.saw(report);
-    }
-    shared.step.fetch_sub(per_update);  // what was not taken
+  /// Of what changes, between rounds.
+  template <class F>
+  void visit(F&& f) {
+    f("shared", shared_), f("update", update_);
+    for (Training<T>& each : workers_) f("worker", each.learner);
   }
 
+ private:
   const World& world_;
   A3cOptions o_;
   long total_;
   std::uint64_t seed_;
-  std::vector<Training<T>> workers_;
-  bool finished_ = false;
-  long steps_ = 0, updates_ = 0;
+  Shared shared_;
+  std::vector<Training<T>> workers_;  // the first has what is shared, between rounds
+  long update_ = 0;
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include "algorithms/train/algorithm_of.h"
 #include "algorithms/train/pieces.h"
-#include "algorithms/train/store.h"
+#include "core/store.h"
 
 namespace lowvar {
 
@@ -11,6 +11,7 @@ ApgOptions apg_recipe(const World& world) { return {.gamma = world.gamma}; }
 void check(const ApgOptions& o, const World& world) {
   expect(world.lqg != nullptr, "apg differentiates the dynamics, and those of ", world.id, " are not known");
   at_least_one({{"trajectories", o.trajectories}});
+  at_most(1e8, {{"trajectories x horizon", static_cast<double>(o.trajectories) * world.T}});
   from_zero_to_one({{"gamma", o.gamma}});
   positive({{"learning_rate", o.learning_rate}});
   not_negative({{"max_gradient_norm", o.max_gradient_norm}});
@@ -67,6 +68,7 @@ class ApgRun final : public Run {
   Parameters policy_parameters() const override { return l_.parameters; }
   long updates() const override { return l_.update; }
   long steps() const override { return l_.step; }
+  double work() const override { return seconds_of(4 * static_cast<double>(l_.step), 0); }  // gains are few
   std::unique_ptr<Run> clone() const override { return std::make_unique<ApgRun>(*this); }
   std::vector<std::byte> store() const override { return stored(l_); }
   void restore(std::span<const std::byte> learner) override { restore_from(learner, l_); }

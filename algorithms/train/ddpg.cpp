@@ -5,7 +5,7 @@
 
 #include "algorithms/train/algorithm_of.h"
 #include "algorithms/train/replay.h"
-#include "algorithms/train/store.h"
+#include "core/store.h"
 
 namespace lowvar {
 
@@ -18,6 +18,7 @@ void check(const DdpgOptions& o, const World& world) {
                 {"batch", o.batch},
                 {"update_every", o.update_every},
                 {"updates", o.updates}});
+  at_most(1e6, {{"envs", o.envs}, {"batch", o.batch}});
   expect(o.batch <= o.buffer, "batch, ", o.batch, ", cannot be larger than buffer, ", o.buffer);
   expect(o.warmup >= 0, "warmup must not be negative, got ", o.warmup);
   from_zero_to_one({{"gamma", o.gamma}, {"tau", o.tau}, {"ou_theta", o.ou_theta}});
@@ -56,7 +57,7 @@ struct DdpgLearner {
   Replay replay;
   Arrays<T> theta, w, theta_target, w_target;
   AdamState<T> policy_adam, critic_adam;
-  std::vector<std::byte> places;  // of the environments
+  std::vector<std::byte> places;  // of the environments, after the last update
   std::vector<double> total;      // [envs], return of the episode so far
   std::vector<int> length;        // [envs], its steps so far
   Array<double> drift;            // [envs x m], Ornstein and Uhlenbeck's noise
@@ -90,6 +91,7 @@ class DdpgRun final : public Run {
     l_.total.resize(static_cast<std::size_t>(o_.envs));
     l_.length.resize(l_.total.size());
     l_.drift = zeros<double>(o_.envs, world.m);
+    l_.places = environments_->save();
   }
   DdpgRun(const DdpgRun& other) : DdpgRun(other.world_, other.o_, other.total_, other.seed_) {
     const auto bytes = other.store();
@@ -115,6 +117,7 @@ class DdpgRun final : public Run {
         if (u + 1 < o_.updates) watcher.saw(report);
       }
     report.step = l_.step;
+    l_.places = environments_->save();
     return report;
   }
 
@@ -131,12 +134,14 @@ class DdpgRun final : public Run {
   }
   long updates() const override { return l_.update; }
   long steps() const override { return l_.step; }
-  std::unique_ptr<Run> clone() const override { return std::make_unique<DdpgRun>(*this); }
-  std::vector<std::byte> store() const override {
-    DdpgLearner now = l_;
-    now.places = environments_->save();
-    return stored(now);
+  double work() const override {
+    double parameters = 0;
+    for (const auto* networks : {&l_.theta, &l_.w})
+      for (const auto& x : *networks) parameters += static_cast<double>(x.size());
+    return seconds_of(static_cast<double>(l_.step) + static_cast<double>(l_.update) * o_.batch, parameters);
   }
+  std::unique_ptr<Run> clone() const override { return std::make_unique<DdpgRun>(*this); }
+  std::vector<std::byte> store() const override { return stored(l_); }
   void restore(std::span<const std::byte> learner) override {
     restore_from(learner, l_);
     environments_->restore(l_.places);

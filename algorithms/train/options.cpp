@@ -3,7 +3,13 @@
 namespace lowvar {
 
 void check_hidden(const std::vector<int>& hidden) {
-  for (const int width : hidden) expect(width >= 1, "hidden layers must be at least 1 wide, got ", width);
+  double before = 1, weights = 0;
+  for (const int width : hidden) {
+    expect(width >= 1, "hidden layers must be at least 1 wide, got ", width);
+    weights += before * width;
+    before = width;
+  }
+  expect(weights < 1e7, "hidden layers must have fewer than 1e7 weights between them, got ", weights);
 }
 void at_least_one(Numbers options) {
   for (const auto& [key, value] : options) expect(value >= 1, key, " must be at least 1, got ", value);
@@ -17,6 +23,10 @@ void positive(Numbers options) {
 }
 void not_negative(Numbers options) {
   for (const auto& [key, value] : options) expect(value >= 0, key, " must not be negative, got ", value);
+}
+void at_most(double most, Numbers options) {
+  for (const auto& [key, value] : options)
+    expect(value <= most, key, " must be at most ", most, ", got ", value);
 }
 
 namespace {
@@ -44,6 +54,9 @@ void check_estimator(const OnPolicyOptions& o) {
 void check(const OnPolicyOptions& o, const World& world) {
   at_least_one({{"envs", o.batch.envs},
                 {"rollout", o.batch.rollout},
+                {"critic_minibatches", o.critic.critic_minibatches}});
+  at_most(1e8, {{"envs x rollout", static_cast<double>(o.batch.steps())},
+                {"episodes x horizon", static_cast<double>(o.batch.episodes) * world.T},
                 {"critic_minibatches", o.critic.critic_minibatches}});
   from_zero_to_one({{"gamma", o.batch.gamma}, {"critic_lambda", o.critic.critic_lambda}});
   positive({{"learning_rate", o.step.learning_rate},

@@ -171,10 +171,12 @@ void check(const OnPolicyOptions& options, const World& world);
 
 using Numbers = std::initializer_list<std::pair<const char*, double>>;
 
+/// Widths of layers: at least 1, and fewer than 1e7 weights between them.
 void check_hidden(const std::vector<int>& hidden);
 void at_least_one(Numbers options);
 void from_zero_to_one(Numbers options);
 void positive(Numbers options);
 void not_negative(Numbers options);
+void at_most(double most, Numbers options);
 
 }  // namespace lowvar

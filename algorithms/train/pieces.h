@@ -1,6 +1,7 @@
 // What the pages are made of: free functions on a learner and a batch.
 #pragma once
 
+#include <concepts>
 #include <optional>
 #include <span>
 #include <vector>
@@ -17,6 +18,17 @@ struct Training {
   Learner<T> learner;
   std::optional<Collector> collector = {};  // where batches are rollouts
 };
+
+/// Run::work of a learner: of each row one pass to act, and those of its update.
+template <class T, std::derived_from<OnPolicyOptions> O>
+double work_of(const World& world, const Learner<T>& learner, long steps, const O& o) {
+  double passes = 2 + o.critic.critic_epochs, parameters = 0;
+  if constexpr (requires { o.epochs; }) passes += o.epochs - 1;
+  if constexpr (requires { o.cg_iterations; }) passes += 3 * o.cg_iterations;
+  if (!world.mdp)  // of a table, a row sees next to nothing
+    for (const auto& x : learner.parameters) parameters += static_cast<double>(x.size());
+  return seconds_of(passes * static_cast<double>(steps), parameters);
+}
 
 /// What is left of what an update moves by at first: falls linearly to 0 where that is asked.
 template <class T>

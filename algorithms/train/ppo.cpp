@@ -39,6 +39,7 @@ PpoOptions ppo_kl_recipe(const World& world) {
 void check(const PpoOptions& o, const World& world) {
   check(static_cast<const OnPolicyOptions&>(o), world);
   at_least_one({{"epochs", o.epochs}, {"minibatches", o.minibatches}});
+  at_most(1e8, {{"minibatches", o.minibatches}});
   not_negative({{"kl_coefficient", o.kl_coefficient}, {"kl_target", o.kl_target}, {"kl_stop", o.kl_stop}});
   expect(o.kl_target == 0 || o.kl_coefficient > 0, "kl_target adapts kl_coefficient, which must be positive");
 }

@@ -31,6 +31,7 @@ Learned Run::finish(const Watcher& watcher) {
   while (goes_on()) {
     if (watcher.wants && watcher.wants(updates())) watcher.snapshot(updates(), steps(), learned());
     watcher.saw(advance(watcher));
+    if (watcher.stands) watcher.stands(*this);
   }
   return learned();
 }

@@ -37,10 +37,14 @@ struct WeighedBatch {
   std::function<std::vector<double>(std::span<const int> rows)> gradient;
 };
 
+class Run;
+
 /// Called in the order of what happened; each may be empty.
 struct Watcher {
   std::function<void(const UpdateReport&)> update = nullptr;
   std::function<void(const Episode&)> episode = nullptr;
+  /// After an update: the run stands, and may be stored.
+  std::function<void(const Run&)> stands = nullptr;
   /// Before update `update`, with what it starts from; taken where `wants` says so.
   std::function<bool(long update)> wants = nullptr;
   std::function<void(long update, long step, const Learned&)> snapshot = nullptr;
@@ -56,6 +60,10 @@ struct Watcher {
       for (const auto& each : episodes) episode(each);
   }
 };
+
+/// About how many seconds of one core rows take on their way through networks of so many numbers and back;
+/// what acting and stepping a small world takes is in it.
+constexpr double seconds_of(double rows, double parameters) { return rows * (1e-7 + 1.5e-10 * parameters); }
 
 /// A training run that stands between two updates. Copies go on independently, in the same way.
 class Run {
@@ -75,6 +83,9 @@ class Run {
   /// How many have been done, and the environment steps that they took.
   virtual long updates() const = 0;
   virtual long steps() const = 0;
+  /// About how many seconds of one core it has taken, within a factor of 3: counted, so that it is a function
+  /// of the run's state alone.
+  virtual double work() const = 0;
   virtual std::unique_ptr<Run> clone() const = 0;
   /// The learner, exactly; and back.
   virtual std::vector<std::byte> store() const = 0;
