@@ -10,6 +10,7 @@
 #include "algorithms/data/returns.h"
 #include "core/blas.h"
 #include "core/parallel.h"
+#include "core/store.h"
 #include "nn/optim.h"
 
 namespace lowvar {
@@ -17,6 +18,7 @@ namespace {
 
 constexpr int max_blocks = 64;
 constexpr int pilot_shard = 32;
+constexpr int shards_between_stands = 64;
 
 /// f(batch) for N trajectories of a stream, in order.
 template <class F>
@@ -45,7 +47,33 @@ struct Shard {
   std::vector<Moments> moments;  // [rung], of those that see its trajectories
   std::vector<Array<double>> g;  // [rung], kept only for whoever wants each gradient
   int steps = 0;
+
+  template <class F>
+  void visit(F&& f) {
+    f("moments", moments), f("g", g), f("steps", steps);
+  }
 };
+
+/// A measurement between two shards: all that its future depends on beside its arguments.
+struct Going {
+  Measured measured;
+  std::vector<std::vector<double>> batch_sum;  // [rung], of the cosine's batch so far
+  long done = 0, total = 0;                    // trajectories, before this round and with it
+  std::size_t sample = 0;                      // that is being drawn,
+  int shard = 0;                               // and its shard that is next
+
+  template <class F>
+  void visit(F&& f) {
+    f("measured", measured), f("batch_sum", batch_sum), f("done", done), f("total", total);
+    f("sample", sample), f("shard", shard);
+  }
+};
+
+/// About how many seconds of one core it takes to estimate from so many rows.
+double work_of(double rows, std::size_t rungs, std::size_t parameters) {
+  return rows * (1e-6 + 1e-7 * static_cast<double>(rungs) +
+                 1e-9 * static_cast<double>(parameters) * static_cast<double>(1 + rungs));
+}
 
 double squared_distance(const std::vector<double>& a, const std::vector<double>& b) {
   double total = 0;
@@ -283,7 +311,10 @@ Measured measure(const World& world, const Policy& policy, const Parameters& beh
   const auto E = rungs.size();
   const std::vector<Sample> samples = samples_of(rungs, options);
 
-  Measured measured;
+  Going going;
+  Measured& measured = going.measured;
+  auto& batch_sum = going.batch_sum;
+  batch_sum.resize(E);
   measured.blocks.assign(max_blocks, std::vector<Moments>(E));
   measured.block_steps.assign(max_blocks, {0, 0});
   measured.unit.assign(E, 1);
@@ -334,7 +365,6 @@ Measured measure(const World& world, const Policy& policy, const Parameters& beh
     return out;
   };
 
-  std::vector<std::vector<double>> batch_sum(E);
   const auto combine = [&](const Sample& sample, int shard, Shard part) {
     const long first = static_cast<long>(shard) * sample.shard;
     const std::size_t a_rung = sample.passes.front().front();
@@ -361,24 +391,38 @@ Measured measure(const World& world, const Policy& policy, const Parameters& beh
       }
   };
 
-  long done = 0, total = options.trajectories;
+  long &done = going.done, &total = going.total;
+  std::size_t& k = going.sample;
+  int& shard = going.shard;
+  total = options.trajectories;
   if (options.until_rse) total = (total + round - 1) / round * round;
+  if (!options.keeper.kept.empty()) restore_from(options.keeper.kept, going);
+  const auto state = [&] { return stored(going); };
   const auto parts = static_cast<long>(samples.size());
+  std::size_t parameters = 0;
+  for (const auto& x : behaviour) parameters += x.size();
   for (;;) {
     expect(total <= std::numeric_limits<int>::max(), "cannot measure ", total, " trajectories: at most ",
            std::numeric_limits<int>::max());
-    for (long k = 0; k < parts; ++k) {
-      const Sample& sample = samples[static_cast<std::size_t>(k)];
-      const auto begin = static_cast<int>(done / sample.shard),
-                 end = static_cast<int>((total + sample.shard - 1) / sample.shard);
-      ordered_reduce(
-          end - begin, [&](int i) { return produce(sample, begin + i, total); },
-          [&](int i, Shard part) {
-            combine(sample, begin + i, std::move(part));
-            options.progress(
-                k * total + std::min<long>(static_cast<long>(begin + i + 1) * sample.shard, total),
-                parts * total);
-          });
+    for (; k < samples.size(); ++k, shard = 0) {
+      const Sample& sample = samples[k];
+      const auto end = static_cast<int>((total + sample.shard - 1) / sample.shard);
+      shard = std::max(shard, static_cast<int>(done / sample.shard));
+      while (shard < end) {
+        double rows = 0;
+        ordered_reduce(
+            std::min(shards_between_stands, end - shard),
+            [&](int i) { return produce(sample, shard + i, total); },
+            [&](int i, Shard part) {
+              rows += part.steps;
+              combine(sample, shard + i, std::move(part));
+              options.progress(static_cast<long>(k) * total +
+                                   std::min<long>(static_cast<long>(shard + i + 1) * sample.shard, total),
+                               parts * total);
+            });
+        shard += std::min(shards_between_stands, end - shard);
+        if (options.keeper.stands) options.keeper.stands(work_of(rows, E, parameters), state);
+      }
     }
     done = measured.trajectories = total;
     if (!options.until_rse) return measured;
@@ -391,6 +435,7 @@ Measured measure(const World& world, const Policy& policy, const Parameters& beh
     }
     if (worst <= *options.until_rse) return measured;
     total *= 2;
+    k = 0;
   }
 }
 

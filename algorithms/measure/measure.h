@@ -8,6 +8,7 @@
 
 #include "algorithms/data/world.h"
 #include "algorithms/estimators/gradient.h"
+#include "algorithms/measure/keeper.h"
 #include "algorithms/measure/moments.h"
 
 namespace lowvar {
@@ -55,6 +56,7 @@ struct MeasureOptions {
   std::function<void(long done, long total)> progress = [](long, long) {};
   /// Called in order with the gradients of one rung, [n x d], a unit a row; `first` counts units.
   std::function<void(int rung, long first, const Array<double>& g)> each = nullptr;
+  Keeper keeper = {};
 
   /// Trajectories in what is independent of this estimator.
   int unit(const Estimator& e) const { return e.unit > 0 ? e.unit : batch; }
@@ -68,10 +70,17 @@ struct Measured {
   std::vector<std::vector<double>> block_steps;  // [B] {trajectories, steps}, of the first rung
   std::vector<int> unit;                         // [rung], trajectories in a unit
   std::vector<int> sample;  // [rung], a number shared by those that saw the same trajectories
+
+  template <class F>
+  void visit(F&& f) {
+    f("trajectories", trajectories), f("blocks", blocks), f("block_steps", block_steps), f("unit", unit);
+    f("sample", sample);
+  }
 };
 
 /// Every rung on trajectories of stream "measure", drawn from `behaviour`: the same ones for all rungs of the
-/// same unit. Those of a unit of a fixed size start from the same state.
+/// same unit. Those of a unit of a fixed size start from the same state. Goes on from what the keeper has of
+/// the same call.
 Measured measure(const World& world, const Policy& policy, const Parameters& behaviour,
                  const std::vector<Rung>& rungs, const Critic& critic, const Constants& constants,
                  const MeasureOptions& options);

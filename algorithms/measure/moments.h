@@ -27,6 +27,13 @@ struct Moments {
   std::vector<double> direction;  // [d], the sum of their unit vectors,
   double directions = 0;          // and how many had one
 
+  template <class F>
+  void visit(F&& f) {
+    f("n", n), f("mean", mean), f("m2", m2), f("difference_sq", difference_sq), f("norm_sq", norm_sq);
+    f("largest_norm_sq", largest_norm_sq), f("batches", batches), f("direction", direction);
+    f("directions", directions);
+  }
+
   /// Of the rows of g [n x d]; reference [n x d] is the estimator that differences are taken to.
   static Moments of(const Array<double>& g, const Array<double>& reference);
   void merge(const Moments& other);

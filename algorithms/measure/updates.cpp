@@ -5,11 +5,14 @@
 #include <numeric>
 
 #include "core/parallel.h"
+#include "core/store.h"
 
 namespace lowvar {
 namespace {
 
-constexpr int blocks = 64;           // of the jackknife
+constexpr int blocks = 64;  // of the jackknife
+constexpr int batches_between_stands = 16;
+constexpr double seconds_of_a_row = 1e-4;  // about, of one core, a whole update and estimators included
 constexpr long truth_multiple = 10;  // batches of a truth that no oracle knows, over those that are measured
 
 void check(const Estimator& e, const Learned& learned) {
@@ -29,6 +32,11 @@ void check(const Estimator& e, const Learned& learned) {
 struct Drawn {
   std::vector<Array<double>> g;
   int steps = 0;
+
+  template <class F>
+  void visit(F&& f) {
+    f("g", g), f("steps", steps);
+  }
 };
 
 Array<double> as_row(const std::vector<double>& x) {
@@ -76,6 +84,19 @@ Drawn draw(const Run& run, const std::vector<Estimator>& estimators, std::uint64
   return out;
 }
 
+/// What was drawn so far: all that the rest depends on beside the arguments.
+struct Going {
+  std::vector<std::vector<double>> mean;  // [rung], of the batches of a truth
+  Measured measured;
+  std::vector<std::vector<double>> cosines;  // [rung]
+  long done = 0;                             // batches of both
+
+  template <class F>
+  void visit(F&& f) {
+    f("mean", mean), f("measured", measured), f("cosines", cosines), f("done", done);
+  }
+};
+
 double cosine(std::span<const double> a, std::span<const double> b) {
   const double ab = std::inner_product(a.begin(), a.end(), b.begin(), 0.0),
                aa = std::inner_product(a.begin(), a.end(), a.begin(), 0.0),
@@ -112,50 +133,62 @@ MeasuredUpdates measure_updates(const Run& run, const std::vector<Estimator>& es
   for (const Estimator& e : estimators) out.rungs.push_back({e, nullptr});
   const std::size_t E = out.rungs.size();
 
-  std::vector<std::vector<double>> truth = o.truth;
-  truth.resize(E);
-  const bool search = std::any_of(truth.begin(), truth.end(), [](const auto& t) { return t.empty(); });
-  const long total = o.batches * (search ? 1 + truth_multiple : 1);
-  long done = 0;
-  if (search) {
-    std::vector<std::vector<double>> mean(E);
-    const auto n = static_cast<int>(truth_multiple * o.batches);
-    ordered_reduce(
-        n, [&](int b) { return draw(run, estimators, o.seed, join("-of-run-truth-", b)); },
-        [&](int, const Drawn& one) {
-          for (std::size_t e = 0; e < E; ++e) {
-            mean[e].resize(one.g[e].size());
-            for (std::size_t j = 0; j < mean[e].size(); ++j) mean[e][j] += one.g[e].data()[j] / n;
-          }
-          o.progress(++done, total);
-        });
-    for (std::size_t e = 0; e < E; ++e)
-      if (truth[e].empty()) truth[e] = std::move(mean[e]);
-  }
-
-  Measured& m = out.measured;
+  Going going;
+  Measured& m = going.measured;
   m.trajectories = o.batches;
   m.blocks.assign(blocks, std::vector<Moments>(E));
   m.block_steps.assign(blocks, {0, 0});
   m.unit.assign(E, 1);
   m.sample.assign(E, 0);
-  std::vector<std::vector<double>> cosines(E);
-  ordered_reduce(
-      static_cast<int>(o.batches), [&](int b) { return draw(run, estimators, o.seed, join("-of-run-", b)); },
-      [&](int b, const Drawn& one) {
-        const auto block = static_cast<std::size_t>(b % blocks);
-        m.block_steps[block][0] += 1;
-        m.block_steps[block][1] += one.steps;
-        for (std::size_t e = 0; e < E; ++e) {
-          Moments& to = m.blocks[block][e];
-          to.merge(Moments::of(one.g[e], one.g[0]));
-          const auto g = values(one.g[e]);
-          to.add_batch(g);
-          cosines[e].push_back(cosine(g, truth[e]));
-        }
-        o.progress(++done, total);
-      });
-  for (const auto& each : cosines) out.cosine_truth.push_back(mean_of(each));
+  going.mean.resize(E), going.cosines.resize(E);
+  const bool search = std::any_of(o.truth.begin(), o.truth.end(), [](const auto& t) { return t.empty(); }) ||
+                      o.truth.size() < E;
+  const long of_truth = search ? truth_multiple * o.batches : 0, total = of_truth + o.batches;
+  if (!o.keeper.kept.empty()) restore_from(o.keeper.kept, going);
+
+  // f(b, drawn) for batches [first, end) of all, drawn from streams "-of-run...-0", "-1" and so on.
+  const auto draw_all = [&](long first, long end, const std::string& stream, auto&& f) {
+    while (going.done < end) {
+      const long done = going.done, next = std::min(end, done + batches_between_stands);
+      double rows = 0;
+      const auto number = [&](int i) { return static_cast<int>(done - first) + i; };
+      ordered_reduce(
+          static_cast<int>(next - done),
+          [&](int i) { return draw(run, estimators, o.seed, join(stream, number(i))); },
+          [&](int i, const Drawn& one) {
+            f(number(i), one);
+            rows += one.steps;
+            o.progress(++going.done, total);
+          });
+      if (o.keeper.stands) o.keeper.stands(rows * seconds_of_a_row, [&] { return stored(going); });
+    }
+  };
+  draw_all(0, of_truth, "-of-run-truth-", [&](int, const Drawn& one) {
+    for (std::size_t e = 0; e < E; ++e) {
+      auto& mean = going.mean[e];
+      mean.resize(one.g[e].size());
+      for (std::size_t j = 0; j < mean.size(); ++j)
+        mean[j] += one.g[e].data()[j] / static_cast<double>(of_truth);
+    }
+  });
+  std::vector<std::vector<double>> truth = o.truth;
+  truth.resize(E);
+  for (std::size_t e = 0; e < E; ++e)
+    if (truth[e].empty()) truth[e] = going.mean[e];
+  draw_all(of_truth, total, "-of-run-", [&](int b, const Drawn& one) {
+    const auto block = static_cast<std::size_t>(b % blocks);
+    m.block_steps[block][0] += 1;
+    m.block_steps[block][1] += one.steps;
+    for (std::size_t e = 0; e < E; ++e) {
+      Moments& to = m.blocks[block][e];
+      to.merge(Moments::of(one.g[e], one.g[0]));
+      const auto g = values(one.g[e]);
+      to.add_batch(g);
+      going.cosines[e].push_back(cosine(g, truth[e]));
+    }
+  });
+  out.measured = std::move(m);
+  for (const auto& each : going.cosines) out.cosine_truth.push_back(mean_of(each));
   return out;
 }
 

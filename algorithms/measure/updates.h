@@ -20,6 +20,7 @@ struct UpdateOptions {
   /// stream.
   std::vector<std::vector<double>> truth = {};
   std::function<void(long done, long total)> progress = [](long, long) {};
+  Keeper keeper = {};
 };
 
 /// Units are batches, and so is what a cosine is taken over.
@@ -35,7 +36,7 @@ void check_updates(const Run& run, const std::vector<Estimator>& estimators);
 /// `batches` independent draws of the run's next update, with its own collector from copies of its
 /// environments and random streams of `seed`; each batch is weighed, normalised, bootstrapped and minibatched
 /// as the run does it. `estimators` are taken at the same batches with the learner's critic, as means over
-/// their rows. Throws Error as check_updates does.
+/// their rows. Goes on from what the keeper has of the same call. Throws Error as check_updates does.
 MeasuredUpdates measure_updates(const Run& run, const std::vector<Estimator>& estimators,
                                 const UpdateOptions& options);
 
