@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "algorithms/train/a2c.h"
@@ -16,6 +15,7 @@
 #include "algorithms/train/ppo.h"
 #include "algorithms/train/reinforce.h"
 #include "algorithms/train/trpo.h"
+#include "core/input_file.h"
 #include "experiments/output.h"
 #include "experiments/script.h"
 #include "experiments/worlds.h"
@@ -112,16 +112,30 @@ Json model_as_json(const Model& model) {
   return {{"sizes", mlp.sizes}, {"activation", mlp.activation == Activation::tanh ? "tanh" : "relu"}};
 }
 
-Model model_from(const Json& json) {
+Model model_from(const Json& json, const std::string& where) {
   if (json.contains("states")) return Table{json.at("states"), json.at("outputs")};
   if (json.contains("inputs")) return Linear{json.at("inputs"), json.at("outputs")};
   Mlp mlp{.sizes = json.at("sizes")};
+  expect(mlp.sizes.size() >= 2, where,
+         ": the sizes of a network are those of its inputs, layers and outputs");
   mlp.activation = json.at("activation") == "relu" ? Activation::relu : Activation::tanh;
   return mlp;
 }
 
+std::vector<Shape> shapes(const Model& model) {
+  if (const auto* table = std::get_if<Table>(&model)) return {{table->S, table->outputs}};
+  if (const auto* linear = std::get_if<Linear>(&model)) return {{linear->outputs, linear->inputs}};
+  std::vector<Shape> out;
+  const auto& sizes = std::get<Mlp>(model).sizes;
+  for (std::size_t l = 0; l + 1 < sizes.size(); ++l)
+    out.insert(out.end(), {{sizes[l], sizes[l + 1]}, {1, sizes[l + 1]}});
+  return out;
+}
+
 /// Throws NumericalFault where a number is null, which JSON has for those that are not finite.
-Parameters arrays_from(const Json& json, const std::string& where) {
+Parameters arrays_from(const Json& json, const std::vector<Shape>& of, const std::string& where) {
+  expect(json.size() == of.size(), where, ": ", json.size(), " arrays of parameters, where the model has ",
+         of.size());
   Parameters out;
   for (const auto& each : json) {
     if (std::any_of(each.at("values").begin(), each.at("values").end(),
@@ -129,7 +143,11 @@ Parameters arrays_from(const Json& json, const std::string& where) {
       throw NumericalFault(
           join(where, ": ", each.at("name").get<std::string>(), " holds a number that is not finite"));
     const std::vector<double> numbers = each.at("values");
-    out.push_back(from_values<double>(each.at("shape")[0], each.at("shape")[1], numbers));
+    const Shape shape = of[out.size()];
+    expect(each.at("shape") == Json({shape.rows, shape.cols}) && numbers.size() == shape.size(), where, ": ",
+           each.at("name").get<std::string>(), " must be ", shape, " numbers, got ", numbers.size(),
+           " and a shape of ", each.at("shape").dump());
+    out.push_back(from_values<double>(shape.rows, shape.cols, numbers));
   }
   return out;
 }
@@ -180,7 +198,7 @@ std::unique_ptr<Algorithm> make_algorithm(const std::string& id, const World& wo
 
 std::optional<std::filesystem::path> tuned_config(const std::string& algorithm, const World& world) {
   const auto path = data_directory() / "experiments" / "configs" / join(algorithm, "_", world.id, ".toml");
-  if (world.id.find('/') != std::string::npos || !std::filesystem::exists(path)) return std::nullopt;
+  if (world.id.find('/') != std::string::npos || !is_there(path)) return std::nullopt;
   return path;
 }
 
@@ -217,10 +235,7 @@ void set_option(Algorithm& algorithm, const std::string& key, const std::string&
 }
 
 void read_config(Algorithm& algorithm, const std::filesystem::path& path) {
-  std::ifstream in(path);
-  expect(in.good() && !std::filesystem::is_directory(path), "cannot read ", path.string(),
-         ": no such file, or not a readable one");
-  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const std::string text = read_input(path);
   toml::table table;
   try {
     table = toml::parse(text, path.string());
@@ -276,6 +291,7 @@ std::string learned_as_json(const World& world, const Learned& learned) {
 
 std::filesystem::path policy_file(const std::filesystem::path& directory) {
   expect_no_fault(directory);
+  expect_unchanged(directory);
   const Json summary = read_json(directory / "summary.json");
   expect(summary.is_object() && summary.contains("seeds") && !summary.at("seeds").empty(), "cannot read ",
          (directory / "summary.json").string(), ": is it a directory that `lowvar train` wrote?");
@@ -283,27 +299,39 @@ std::filesystem::path policy_file(const std::filesystem::path& directory) {
 }
 
 Learned read_learned(const std::filesystem::path& path, const World& world) {
-  expect(std::filesystem::exists(path), "cannot read ", path.string(),
-         ": is it a directory that `lowvar train` wrote?");
+  expect(is_there(path), "cannot read ", path.string(), ": is it a directory that `lowvar train` wrote?");
   const Json json = read_json(path);
   expect(json.is_object() && json.contains("policy"), path.string(),
          " is not a policy that `lowvar train` wrote");
   try {
     const Json& p = json.at("policy");
-    Learned out{{model_from(p.at("model")), p.at("head") == "gaussian" ? Head::gaussian : Head::softmax,
+    const bool gaussian = p.at("head") == "gaussian";
+    const int seen = world.mdp ? world.mdp->S : world.observation, wanted = world.A ? world.A : world.m;
+    const auto fits = [&](const Model& model, int outputs_) {
+      return inputs(model) == seen && outputs(model) == outputs_ &&
+             std::holds_alternative<Table>(model) == (world.mdp != nullptr);
+    };
+    const auto expect_fit = [&](bool fine) {
+      expect(fine, path.string(), " was learnt in ", json.at("env").get<std::string>(), " and does not fit ",
+             world.id);
+    };
+    Learned out{{model_from(p.at("model"), path.string()), gaussian ? Head::gaussian : Head::softmax,
                  p.at("low"), p.at("high")},
-                arrays_from(p.at("parameters"), path.string())};
+                {}};
+    const auto& low = out.policy.low;
+    expect_fit(gaussian == (world.A == 0) && fits(out.policy.model, wanted) &&
+               low.size() == out.policy.high.size() &&
+               (low.empty() || low.size() == static_cast<std::size_t>(world.m)));
+    std::vector<Shape> of = shapes(out.policy.model);
+    if (gaussian) of.push_back({1, wanted});
+    out.theta = arrays_from(p.at("parameters"), of, path.string());
     if (json.contains("critic")) {
-      out.critic = model_from(json.at("critic").at("model"));
-      out.w = arrays_from(json.at("critic").at("parameters"), path.string());
-      out.action_values = json.at("critic").at("of") == "actions";
+      const Json& critic = json.at("critic");
+      out.action_values = critic.at("of") == "actions";
+      out.critic = model_from(critic.at("model"), path.string());
+      expect_fit(fits(*out.critic, out.action_values ? wanted : 1));
+      out.w = arrays_from(critic.at("parameters"), shapes(*out.critic), path.string());
     }
-    const int wanted = world.A ? world.A : world.m;
-    expect(outputs(out.policy.model) == wanted && (out.policy.head == Head::softmax) == (world.A > 0) &&
-               inputs(out.policy.model) == (world.mdp ? world.mdp->S : world.observation) &&
-               std::holds_alternative<Table>(out.policy.model) == (world.mdp != nullptr),
-           path.string(), " was learnt in ", json.at("env").get<std::string>(), " and does not fit ",
-           world.id);
     return out;
   } catch (const nlohmann::json::exception&) {
     throw Error(path.string() + " is not a policy that `lowvar train` wrote");

@@ -11,6 +11,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -20,11 +21,10 @@
 #include <sstream>
 #include <utility>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "core/blas.h"
 #include "core/error.h"
+#include "core/interrupt.h"
+#include "core/processes.h"
 
 namespace lowvar {
 namespace {
@@ -33,17 +33,7 @@ using Json = nlohmann::ordered_json;
 
 std::vector<std::string> command_line;
 
-std::string contents_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
-std::string hash_of(const std::filesystem::path& path) {
-  const std::string text = contents_of(path);
-  return fmt::format("{:016x}", XXH64(text.data(), text.size(), 0));
-}
+std::string hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
 
 std::string cpu_model() {
   std::ifstream in("/proc/cpuinfo");
@@ -133,12 +123,20 @@ std::string bytes_of(std::string_view utf8) {
 std::string json_text(const Json& json, int indent) { return with_strings(json, utf8).dump(indent) + "\n"; }
 
 Json read_json(const std::filesystem::path& path) {
+  std::error_code none;
+  if (!std::filesystem::is_regular_file(path, none)) return {};
   std::ifstream in(path);
-  Json json = in.good() ? Json::parse(in, nullptr, false) : Json();
-  return json.is_discarded() ? Json() : with_strings(std::move(json), bytes_of);
+  bool deep = false;  // deeper than anything that lowvar writes
+  const auto shallow = [&](int depth, Json::parse_event_t, const Json&) {
+    deep = deep || depth > 32;
+    return !deep;
+  };
+  Json json = in.good() ? Json::parse(in, shallow, false) : Json();
+  return deep || json.is_discarded() ? Json() : with_strings(std::move(json), bytes_of);
 }
 
 void print(std::string_view text) {
+  if (!root()) return;
   while (!text.empty()) {
     const auto wrote = ::write(STDOUT_FILENO, text.data(), text.size());
     if (wrote < 0 && errno == EINTR) continue;
@@ -148,6 +146,10 @@ void print(std::string_view text) {
 }
 
 void say(std::string_view text) {
+  if (root()) say_by_any(text);
+}
+
+void say_by_any(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
 }
@@ -237,75 +239,22 @@ std::vector<std::map<std::string, std::string>> parse_csv(std::string_view text)
   return rows;
 }
 
-// ---- files ----
-
-void write_file(const std::filesystem::path& path, std::string_view contents) {
-  auto partial = path;
-  partial += ".partial";
-  {
-    std::ofstream out(partial, std::ios::binary);
-    out << contents;
-    out.close();
-    expect(!out.fail(), "cannot write ", path.string(), ": ", std::strerror(errno));
-  }
-  std::error_code error;
-  std::filesystem::rename(partial, path, error);
-  expect(!error, "cannot write ", path.string(), ": ", error.message());
-}
-
-// ---- npy ----
-
-NpyWriter::NpyWriter(std::filesystem::path path, std::vector<long> shape)
-    : path_(std::move(path)), partial_(path_) {
-  partial_ += ".partial";
-  std::string dimensions;
-  for (const long each : shape) dimensions += std::to_string(each) + ",";
-  std::string header = fmt::format("{{'descr': '<f8', 'fortran_order': False, 'shape': ({}), }}", dimensions);
-  header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
-  header += '\n';
-  const auto size = static_cast<unsigned>(header.size());
-  header = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 255) +
-           static_cast<char>(size >> 8) + header;
-  file_ = ::open(partial_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0644);
-  expect(file_ >= 0, "cannot write ", path_.string(), ": ", std::strerror(errno));
-  header_ = static_cast<long>(header.size());
-  expect(::pwrite(file_, header.data(), header.size(), 0) == header_, "cannot write ", path_.string(), ": ",
-         std::strerror(errno));
-}
-
-void NpyWriter::put(long offset, std::span<const double> x) {
-  const char* from = reinterpret_cast<const char*>(x.data());
-  long at = header_ + offset * 8, left = static_cast<long>(x.size_bytes());
-  while (left > 0) {
-    const long wrote = ::pwrite(file_, from, static_cast<std::size_t>(left), at);
-    expect(wrote > 0, "cannot write ", path_.string(), ": ", std::strerror(errno));
-    from += wrote, at += wrote, left -= wrote;
-  }
-}
-
-void NpyWriter::finish() {
-  expect(::close(file_) == 0, "cannot write ", path_.string(), ": ", std::strerror(errno));
-  file_ = -1;
-  std::error_code error;
-  std::filesystem::rename(partial_, path_, error);
-  expect(!error, "cannot write ", path_.string(), ": ", error.message());
-}
-
-NpyWriter::~NpyWriter() {
-  if (file_ < 0) return;
-  ::close(file_);
-  ::unlink(partial_.c_str());
-}
-
 // ---- OutputDirectory ----
 
-void set_command_line(int argc, char** argv) { command_line.assign(argv, argv + argc); }
+void set_command_line(std::vector<std::string> arguments) { command_line = std::move(arguments); }
+
+double& seconds_between_checkpoints() {
+  static double seconds = 30;
+  return seconds;
+}
+
+std::string binary_hash() { return hex(hash_of(read_file("/proc/self/exe"))); }
 
 namespace {
 
 /// Throws Error where the directory holds a run of another configuration.
 void expect_own(const std::filesystem::path& directory, const Json& config) {
-  if (!std::filesystem::exists(directory / "manifest.json")) return;
+  if (!is_there(directory / "manifest.json")) return;
   const Json manifest = read_json(directory / "manifest.json");
   expect(manifest.is_object() && json_text(manifest.value("config", Json())) == json_text(config),
          directory.string(),
@@ -315,7 +264,8 @@ void expect_own(const std::filesystem::path& directory, const Json& config) {
 /// A descriptor of the directory's .lock, which no other process locks before it is closed; -1 where the file
 /// system knows no locks. Throws Error where another process has it.
 int lock(const std::filesystem::path& directory) {
-  const int file = ::open((directory / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+  const int file = TEMP_FAILURE_RETRY(
+      ::open((directory / ".lock").c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0666));
   expect(file >= 0, "cannot write results to ", directory.string(), ": ", std::strerror(errno));
   if (::flock(file, LOCK_EX | LOCK_NB) == 0) return file;
   const int error = errno;
@@ -331,25 +281,67 @@ void unlock(int file) {
   if (file >= 0) ::close(file);
 }
 
+/// The files that an unfinished run has begun, a line each of its .lock.
+std::vector<std::string> begun_files(const std::filesystem::path& directory) {
+  std::vector<std::string> out;
+  std::ifstream in(directory / ".lock");
+  for (std::string line; std::getline(in, line);) out.push_back(line);
+  return out;
+}
+
+/// What a process that was killed was writing.
+void remove_partial_files(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".partial") && !name.ends_with(".npy.partial"))
+      std::filesystem::remove(entry.path(), ignored);
+  }
+}
+
+/// machine.json of a run that begins: what `lowvar resume` goes on with.
+Json beginning() {
+  std::error_code unknown;
+  return {{"command_line", command_line}, {"directory", std::filesystem::current_path(unknown).string()}};
+}
+
+void remove_own_run(const std::filesystem::path& directory) {
+  if (!is_there(directory / "manifest.json")) return;
+  const int file = lock(directory);
+  std::vector<std::string> names = begun_files(directory);
+  const Json outputs = read_json(directory / "outputs.json");
+  if (outputs.is_object() && outputs.contains("xxh64"))
+    for (const auto& [name, hash] : outputs["xxh64"].items()) names.push_back(name);
+  for (const char* last : {"machine.json", "manifest.json"}) names.emplace_back(last);
+  std::error_code ignored;
+  std::filesystem::remove(directory / "outputs.json", ignored);
+  Checkpoints(directory, "").clear();
+  for (const auto& name : names)
+    if (std::filesystem::path(name).filename() == name) std::filesystem::remove(directory / name, ignored);
+  unlock(file);
+}
+
 }  // namespace
 
 void expect_free(const std::filesystem::path& directory, const Json& config) {
-  expect_own(directory, config);
-  if (std::filesystem::exists(directory / ".lock")) unlock(lock(directory));
+  on_root([&] {
+    expect_own(directory, config);
+    if (is_there(directory / ".lock")) unlock(lock(directory));
+  });
 }
 
 void remove_run(const std::filesystem::path& directory) {
-  if (!std::filesystem::exists(directory / "manifest.json")) return;
-  const int file = lock(directory);
+  on_root([&] { remove_own_run(directory); });
+}
+
+void expect_unchanged(const std::filesystem::path& directory) {
   const Json outputs = read_json(directory / "outputs.json");
-  std::error_code ignored;
-  for (const char* name : {"outputs.json", "machine.json"})
-    std::filesystem::remove(directory / name, ignored);
-  if (outputs.is_object() && outputs.contains("xxh64"))
-    for (const auto& [name, hash] : outputs["xxh64"].items())
-      if (std::filesystem::path(name).filename() == name) std::filesystem::remove(directory / name, ignored);
-  std::filesystem::remove(directory / "manifest.json", ignored);
-  unlock(file);
+  if (!outputs.is_object() || !outputs.contains("xxh64")) return;
+  for (const auto& [name, hash] : outputs["xxh64"].items()) {
+    if (name.ends_with(".svg") || name.ends_with(".png")) continue;
+    expect(!is_there(directory / name) || hash == hex(hash_of(read_file(directory / name))),
+           (directory / name).string(), " is not what the run wrote, as its outputs.json says");
+  }
 }
 
 void expect_no_fault(const std::filesystem::path& directory) {
@@ -359,52 +351,117 @@ void expect_no_fault(const std::filesystem::path& directory) {
                               " was stopped by a numerical fault, and there is no result of it"));
 }
 
+void amend(const std::filesystem::path& directory, const std::vector<std::string>& files,
+           const std::function<void()>& make) {
+  expect(is_there(directory / "manifest.json"), directory.string(),
+         " holds no results of lowvar: there is no manifest.json");
+  const struct Lock {
+    int file;
+    ~Lock() { unlock(file); }
+  } locked{lock(directory)};
+  Json outputs = read_json(directory / "outputs.json");
+  expect(outputs.is_object() && outputs.contains("xxh64"), "the run of ", directory.string(),
+         " is not finished: there is no outputs.json; `lowvar resume` goes on with it");
+  expect_no_fault(directory);
+  expect_unchanged(directory);
+  Json& hashes = outputs["xxh64"];
+  for (const auto& name : files) hashes.erase(name);
+  write_file(directory / "outputs.json", json_text(outputs));
+  make();
+  for (const auto& name : files) hashes[name] = hex(hash_of(read_file(directory / name)));
+  write_file(directory / "outputs.json", json_text(outputs));
+}
+
 OutputDirectory::OutputDirectory(std::filesystem::path path, const Json& config)
     : path_(std::move(path)), start_(std::chrono::steady_clock::now()) {
+  on_root([&] { open(config); });
+}
+
+void OutputDirectory::open(const Json& config) {
   std::error_code error;
   std::filesystem::create_directories(path_, error);
-  expect(!error && std::filesystem::is_directory(path_), "cannot write results to ", path_.string(), ": ",
-         error ? error.message() : "it is not a directory");
+  expect(!error && std::filesystem::is_directory(path_, error), "cannot write results to ", path_.string(),
+         ": ", error ? error.message() : "it is not a directory");
+  if (ranks() == 1) catch_interrupts();
   expect_own(path_, config);
   lock_ = lock(path_);
   expect_own(path_, config);
-  std::filesystem::remove(path_ / "outputs.json", error);  // what it said is no longer so
   Json manifest{{"schema", 1}, {"lowvar", LOWVAR_VERSION}};
-  manifest["binary_xxh64"] = hash_of("/proc/self/exe");
+  manifest["binary_xxh64"] = binary_hash();
   manifest["config"] = config;
-  write("manifest.json", json_text(manifest));
+  const std::string text = json_text(manifest);
+  checkpoints_.emplace(path_, text);
+
+  const auto has = [&](const char* name) { return is_there(path_ / name); };
+  const bool unfinished = has("manifest.json") && !has("outputs.json");
+  const bool goes_on = unfinished && read_file(path_ / "manifest.json") == text;
+  if (unfinished && !goes_on && is_there(path_ / "checkpoints"))
+    say(join("note: the unfinished run of ", path_.string(),
+             " is of another build of lowvar, and is begun again\n"));
+  std::filesystem::remove(path_ / "outputs.json", error);  // what it said is no longer so
+  if (!goes_on) {
+    checkpoints_->clear();
+    if (lock_ >= 0 && ::ftruncate(lock_, 0) != 0) {
+      // Then it also names files of a run that is gone.
+    }
+  }
+  remove_partial_files(path_);
+  remove_partial_files(path_ / "checkpoints");
+  write_file(path_ / "machine.json", json_text(beginning()));
+  write_file(path_ / "manifest.json", text);
+  adopt("manifest.json");
 }
 
 OutputDirectory::~OutputDirectory() { unlock(lock_); }
 
-void OutputDirectory::write(const std::string& name, std::string_view contents) {
-  write_file(path_ / name, contents);
-  adopt(name);
+void OutputDirectory::expect_time() const {
+  if (const int signal = interrupt_signal())
+    throw Interrupted(signal, fmt::format("stopped by {}; `lowvar resume {}` goes on with it",
+                                          signal == SIGINT ? "SIGINT" : "SIGTERM", path_.string()));
 }
 
-void OutputDirectory::adopt(const std::string& name) { files_.push_back(name); }
+void OutputDirectory::write(const std::string& name, std::string_view contents) {
+  adopt(name);
+  write_file(path_ / name, contents);
+}
+
+void OutputDirectory::adopt(const std::string& name) {
+  if (std::find(files_.begin(), files_.end(), name) != files_.end()) return;
+  files_.push_back(name);
+  const std::string line = name + "\n";
+  if (lock_ >= 0 && ::write(lock_, line.data(), line.size()) < 0) {
+    // Then --overwrite of a run that was killed leaves this file behind.
+  }
+}
 
 void OutputDirectory::note(const std::string& key, const Json& value) {
   notes_.emplace_back(key, json_text(value));
 }
 
 void OutputDirectory::finish(int status) {
+  if (!root()) return;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   const std::time_t now = std::time(nullptr);
   char when[32];
   std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  Json machine{{"finished", when},
-               {"seconds", seconds},
-               {"command_line", command_line},
-               {"cpu", cpu_model()},
-               {"threads", omp_get_max_threads()},
-               {"blas", blas_config()},
-               {"blas_core", blas_core()},
-               {"compiler", __VERSION__}};
+  Json machine = beginning();
+  machine.update(Json{{"finished", when},
+                      {"seconds", seconds},
+                      {"cpu", cpu_model()},
+                      {"processes", ranks()},
+                      {"threads", omp_get_max_threads()},
+                      {"blas", blas_config()},
+                      {"blas_core", blas_core()},
+                      {"blas_flavour", blas_flavour()},
+                      {"compiler", __VERSION__}});
+  if (status != 3) checkpoints_->keep_only(files_);
   for (const auto& [key, value] : notes_) machine[key] = Json::parse(value);
   write_file(path_ / "machine.json", json_text(machine));
   Json outputs{{"status", status}, {"xxh64", Json::object()}};
-  for (const auto& name : files_) outputs["xxh64"][name] = hash_of(path_ / name);
+  for (const auto& name : files_) outputs["xxh64"][name] = hex(hash_of(read_file(path_ / name)));
+  if (lock_ >= 0 && ::ftruncate(lock_, 0) != 0) {
+    // Then it names files that outputs.json names too.
+  }
   write_file(path_ / "outputs.json", json_text(outputs));
 }
 

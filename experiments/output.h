@@ -4,14 +4,17 @@
 #include <chrono>
 #include <concepts>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "experiments/checkpoint.h"
+#include "experiments/files.h"
 
 namespace lowvar {
 
@@ -40,6 +43,8 @@ class Csv {
   void add(const Row& row);
   /// The same for a row of some columns; the other fields are empty.
   void add_some(const Row& row);
+  /// Rows that were made by another of the same columns, as text.
+  void add_lines(std::string_view lines) { text_ += lines; }
   const std::string& text() const { return text_; }
 
  private:
@@ -65,39 +70,24 @@ std::string json_text(const nlohmann::ordered_json& json, int indent = 2);
 /// What a file written by `json_text` holds; null where there is no such file, or not one of JSON.
 nlohmann::ordered_json read_json(const std::filesystem::path& path);
 
+// Of several processes that work together, the root alone prints, says and writes files; what the others ask
+// for here is not done.
+
 /// Writes to standard output at once. Throws Error where it is full or closed, or nobody reads it.
 void print(std::string_view text);
 /// Writes to standard error, where that is possible.
 void say(std::string_view text);
+/// The same by whatever process.
+void say_by_any(std::string_view text);
 
-// ---- files ----
-
-/// Writes the file under another name and renames it: readers see all of it or nothing. Throws Error where it
-/// cannot.
-void write_file(const std::filesystem::path& path, std::string_view contents);
-
-/// Doubles in numpy's .npy format (version 1.0, little-endian, C order), appended in order; whole at
-/// `finish`.
-class NpyWriter {
- public:
-  NpyWriter(std::filesystem::path path, std::vector<long> shape);
-  /// Writes x at element `offset` of the array.
-  void put(long offset, std::span<const double> x);
-  void finish();
-  ~NpyWriter();
-  NpyWriter(const NpyWriter&) = delete;
-  NpyWriter& operator=(const NpyWriter&) = delete;
-
- private:
-  std::filesystem::path path_, partial_;
-  int file_ = -1;
-  long header_ = 0;
-};
+// ---- directories ----
 
 /// A directory of results. manifest.json says what was asked for and is written first; outputs.json holds a
 /// hash (XXH64) of each file and the exit status and is written last; machine.json holds all that may differ
 /// between two runs of one manifest: clock, machine, threads, command line. While one lives, no other process
-/// has one of the same path.
+/// has one of the same path. One that ends before `finish` leaves a run that can be gone on with. From the
+/// first one on SIGINT and SIGTERM only ask to stop (core/interrupt.h), but where several processes work
+/// together.
 class OutputDirectory {
  public:
   /// Throws Error where the directory cannot be written, another process writes it, or it holds a run of
@@ -107,16 +97,23 @@ class OutputDirectory {
   OutputDirectory(const OutputDirectory&) = delete;
   OutputDirectory& operator=(const OutputDirectory&) = delete;
   void write(const std::string& name, std::string_view contents);
-  /// Records a file that something else wrote.
+  /// Records a file that something else writes; before it does, so that --overwrite knows of it.
   void adopt(const std::string& name);
   /// Adds to machine.json something that may differ between runs.
   void note(const std::string& key, const nlohmann::ordered_json& value);
   void finish(int status);
   const std::filesystem::path& path() const { return path_; }
+  /// Throws Interrupted where the process was asked to stop; for those who have just kept their work.
+  void expect_time() const;
+  /// Of this run: there are some at the beginning where it goes on from an earlier process.
+  const Checkpoints& checkpoints() const { return *checkpoints_; }
 
  private:
+  void open(const nlohmann::ordered_json& config);
+
   std::filesystem::path path_;
   int lock_ = -1;
+  std::optional<Checkpoints> checkpoints_;
   std::vector<std::string> files_;
   std::vector<std::pair<std::string, std::string>> notes_;  // of machine.json: key, JSON
   std::chrono::steady_clock::time_point start_;
@@ -124,14 +121,27 @@ class OutputDirectory {
 
 /// Throws Error where OutputDirectory would: for those who compute before they have one. Writes nothing.
 void expect_free(const std::filesystem::path& directory, const nlohmann::ordered_json& config);
-/// Removes the run that a directory holds: its records, and the files that its outputs.json names. Throws
-/// Error where another process writes it.
+/// Removes the run that a directory holds, finished or not: its records, its checkpoints, and its files.
+/// Throws Error where another process writes it.
 void remove_run(const std::filesystem::path& directory);
+/// Throws Error where the directory holds a finished run and a file, not one of `others`, that is not what
+/// its outputs.json says.
+void expect_unchanged(const std::filesystem::path& directory);
 /// Throws NumericalFault where the run that a directory holds was stopped by one.
 void expect_no_fault(const std::filesystem::path& directory);
+/// Makes files of a finished run, and records them in its outputs.json as its last. Throws Error where there
+/// is no such run, a file is not what it wrote, another process writes there, or `make` throws, after which
+/// the run is without these files; NumericalFault as expect_no_fault does.
+void amend(const std::filesystem::path& directory, const std::vector<std::string>& files,
+           const std::function<void()>& make);
 
-/// The command line, for machine.json; set once by main.
-void set_command_line(int argc, char** argv);
+/// The command line, for machine.json; and that of an earlier process whose run is gone on with.
+void set_command_line(std::vector<std::string> arguments);
+/// How much work lies between two checkpoints, where nothing else is asked for: about so many seconds of one
+/// core, counted and not timed. 30 before it is set.
+double& seconds_between_checkpoints();
+/// The hash of the running program, as a manifest has it.
+std::string binary_hash();
 
 /// A progress bar with the time left on a terminal, and a plain line every ten seconds in a log; on stderr.
 class Progress {

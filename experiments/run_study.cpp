@@ -80,11 +80,11 @@ VarianceResult study_run(const RunStudy& study, const StudyWatcher& watcher) {
   expect(options.contains("estimator"), "the updates of ", plan.algorithm,
          " follow no estimator on batches of one policy");
   check_updates(*run, study.estimators);
-  if (watcher.accepted) watcher.accepted();
+  const Keeper keeper = watcher.accepted ? watcher.accepted() : watcher.keeper;
 
   std::vector<Target> targets(update_rungs.size(), own_target(plan, options, learned));
   for (const auto& e : study.estimators) targets.push_back(target_of(plan, options, learned, e.name));
-  UpdateOptions drawing{.batches = study.batches, .seed = study.seed};
+  UpdateOptions drawing{.batches = study.batches, .seed = study.seed, .keeper = keeper};
   for (const Target& each : targets) drawing.truth.push_back(each.gradient);
   if (watcher.progress) drawing.progress = watcher.progress;
   const MeasuredUpdates all = measure_updates(*run, study.estimators, drawing);

@@ -166,7 +166,8 @@ VarianceResult study_variance(const VarianceStudy& study, const StudyWatcher& wa
                          .batch = subject.batch,
                          .relative_to = study.relative_to,
                          .until_rse = study.until_rse,
-                         .each = watcher.each};
+                         .each = watcher.each,
+                         .keeper = watcher.keeper};
   if (watcher.progress) options.progress = watcher.progress;
   const Measured measured = measure(subject.world, subject.policy.policy, subject.behaviour.theta,
                                     lineup.rungs, critic.critic, constants, options);

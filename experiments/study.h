@@ -128,10 +128,11 @@ void check(const VarianceStudy& study);
 
 /// What sees a study going on, as MeasureOptions has them; each may be empty.
 struct StudyWatcher {
-  /// Of a run: it is there, and nothing that is asked of it is refused from here on.
-  std::function<void()> accepted = nullptr;
+  /// Of a run: it is there, and nothing that is asked of it is refused from here on. Gives the keeper.
+  std::function<Keeper()> accepted = nullptr;
   std::function<void(long done, long total)> progress = nullptr;
   std::function<void(int estimator, long first, const Array<double>& g)> each = nullptr;
+  Keeper keeper = {};
 };
 
 VarianceResult study_variance(const VarianceStudy& study, const StudyWatcher& watcher = {});

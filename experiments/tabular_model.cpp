@@ -1,12 +1,11 @@
 // Tabular worlds: policies are tables of logits, and everything is known by recursion or by enumeration.
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "algorithms/exact/enumeration.h"
 #include "algorithms/exact/tabular.h"
+#include "core/input_file.h"
 #include "experiments/models.h"
 
 namespace lowvar {
@@ -16,10 +15,7 @@ constexpr int largest_linear = 1000;  // states of a world whose linear baseline
 
 /// The JSON in a file. Throws Error where there is none, or no array under `key`, which means `meaning`.
 nlohmann::json read_array(const std::string& path, const char* key, const char* meaning) {
-  std::ifstream in(path);
-  expect(in.good() && !std::filesystem::is_directory(path), "cannot read ", path,
-         ": no such file, or not a readable one");
-  const auto json = nlohmann::json::parse(in, nullptr, false);
+  const auto json = nlohmann::json::parse(read_input(path), nullptr, false);
   expect(!json.is_discarded(), path, " is not valid JSON (numbers must be finite and no NaN)");
   expect(json.is_object() && json.contains(key) && json[key].is_array(), path, ": needs an object {\"", key,
          "\": ", meaning, "}");

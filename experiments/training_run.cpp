@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <deque>
 #include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -13,7 +12,9 @@
 
 #include "algorithms/exact/dynamic_programming.h"
 #include "algorithms/exact/lqr.h"
+#include "core/interrupt.h"
 #include "core/parallel.h"
+#include "core/processes.h"
 #include "experiments/summary.h"
 #include "experiments/worlds.h"
 
@@ -21,58 +22,6 @@ namespace lowvar {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr int window = 100;  // episodes in a mean
-constexpr int lines = 200;   // of progress a seed, about
-
-/// What one seed's training looks like from outside.
-class Diary {
- public:
-  Diary(std::uint64_t seed, long steps) : seed_(seed), every_(std::max(1L, steps / lines)) {}
-
-  void saw(const Episode& e) {
-    recent_.push_back(e.total);
-    sum_ += e.total;
-    if (recent_.size() > window) sum_ -= recent_.front(), recent_.pop_front();
-    ++episodes_;
-    if (recent_.size() == window) best_ = std::isnan(best_) ? mean() : std::max(best_, mean());
-    episode_lines_.push_back({{"seed", seed_}, {"step", e.at}, {"return", e.total}, {"length", e.length}});
-  }
-
-  void saw(const UpdateReport& u) {
-    last_ = u;
-    if (u.step < next_ && u.update > 0) return;
-    next_ = u.step + every_;
-    lines_.push_back({{"seed", seed_},
-                      {"update", u.update},
-                      {"step", u.step},
-                      {"episodes", episodes_},
-                      {"return", mean()},
-                      {"entropy", u.entropy},
-                      {"kl", u.kl},
-                      {"clip_fraction", u.clip_fraction},
-                      {"explained_variance", u.explained_variance},
-                      {"value_loss", u.value_loss},
-                      {"gradient_norm", u.gradient_norm},
-                      {"gradient_snr", u.gradient_snr},
-                      {"learning_rate", u.learning_rate}});
-  }
-
-  /// Mean return of the last 100 episodes, or of all if there are fewer; NaN before the first.
-  double mean() const { return recent_.empty() ? std::nan("") : sum_ / static_cast<double>(recent_.size()); }
-  double best() const { return best_; }
-  const UpdateReport& last() const { return last_; }
-  const std::vector<Csv::Row>& progress() const { return lines_; }
-  const std::vector<Csv::Row>& episodes() const { return episode_lines_; }
-
- private:
-  std::uint64_t seed_;
-  long every_, next_ = 0, episodes_ = 0;
-  std::deque<double> recent_;
-  double sum_ = 0, best_ = std::nan("");
-  UpdateReport last_;
-  std::vector<Csv::Row> lines_, episode_lines_;
-};
 
 /// The critic that a policy was learnt with, as measurement wants it.
 Critic critic_of(const Learned& learned) {
@@ -173,19 +122,26 @@ Json as_json(const TrainingPlan& plan) {
 }
 
 TrainingPlan read_plan(const std::filesystem::path& directory) {
+  expect_unchanged(directory);
   const Json manifest = read_json(directory / "manifest.json");
   const Json config = manifest.is_object() ? manifest.value("config", Json()) : Json();
   expect(config.is_object() && config.contains("algorithm") && config.contains("options"), directory.string(),
          " is not a directory that `lowvar train` wrote");
-  TrainingPlan plan{.algorithm = config.at("algorithm"),
-                    .world = make_world(config.at("env"), {}, config.at("horizon").get<long>()),
-                    .options = {},
-                    .seeds = config.at("seeds"),
-                    .steps = config.at("steps"),
-                    .evaluation_episodes = config.at("evaluation_episodes")};
-  plan.options = make_algorithm(plan.algorithm, plan.world);
-  set_options(*plan.options, config.at("options"));
-  return plan;
+  try {
+    TrainingPlan plan{.algorithm = config.at("algorithm"),
+                      .world = make_world(config.at("env"), {}, config.at("horizon").get<long>()),
+                      .options = {},
+                      .seeds = config.at("seeds"),
+                      .steps = config.at("steps"),
+                      .evaluation_episodes = config.at("evaluation_episodes")};
+    expect(!plan.seeds.empty() && plan.steps >= 1 && plan.evaluation_episodes >= 1, directory.string(),
+           ": its manifest.json names no seeds, steps or episodes");
+    plan.options = make_algorithm(plan.algorithm, plan.world);
+    set_options(*plan.options, config.at("options"));
+    return plan;
+  } catch (const nlohmann::json::exception&) {
+    throw Error(join(directory.string(), ": its manifest.json is not one that `lowvar train` wrote"));
+  }
 }
 
 std::unique_ptr<Run> run_before(const TrainingPlan& plan, std::uint64_t seed, std::optional<long> update) {
@@ -201,66 +157,10 @@ std::unique_ptr<Run> run_before(const TrainingPlan& plan, std::uint64_t seed, st
   return run;
 }
 
-std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& directory) {
-  std::vector<Estimator> estimators;
-  for (const auto& name : plan.measure_variance.estimators) estimators.push_back(make_estimator(name));
-  const auto n = plan.seeds.size();
-  std::vector<SeedResult> results(n);
-  std::vector<Diary> diaries;
-  for (const auto seed : plan.seeds) diaries.emplace_back(seed, plan.steps);
-  std::vector<long> done(n, 0);
-  std::mutex mutex;
-  Progress progress(plan.algorithm + " " + plan.world.id);
+namespace {
 
-  const auto learn = [&](int i) {
-    const auto k = static_cast<std::size_t>(i);
-    Diary& diary = diaries[k];
-    SeedResult& result = results[k];
-    result.seed = plan.seeds[k];
-    Watcher watcher;
-    watcher.episode = [&](const Episode& e) { diary.saw(e); };
-    watcher.update = [&](const UpdateReport& u) {
-      diary.saw(u);
-      const std::lock_guard lock(mutex);
-      done[k] = u.step;
-      const auto shown = [](double x) { return std::isnan(x) ? std::string("-") : fmt::format("{:.3g}", x); };
-      progress(
-          std::accumulate(done.begin(), done.end(), 0L), static_cast<long>(n) * plan.steps,
-          fmt::format("return {}  entropy {}  kl {}  ev {}  snr {}", shown(diary.mean()), shown(u.entropy),
-                      shown(u.kl), shown(u.explained_variance), shown(u.gradient_snr)));
-    };
-    if (plan.measure_variance.every) {
-      watcher.wants = [&](long update) { return update % plan.measure_variance.every == 0; };
-      watcher.snapshot = [&](long update, long step, const Learned& learned) {
-        const auto part = measured(plan, estimators, result.seed, update, step, diary.mean(), learned);
-        result.variance.insert(result.variance.end(), part.begin(), part.end());
-      };
-    }
-    const auto start = std::chrono::steady_clock::now();
-    result.learned = train(plan.world, *plan.options, plan.steps, result.seed, watcher);
-    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    result.steps = diary.last().step;
-    result.final_return = diary.mean();
-    result.best_100 = diary.best();
-    const auto returns = evaluate(plan.world, result.learned.policy, result.learned.theta,
-                                  plan.evaluation_episodes, result.seed);
-    result.eval_return = std::accumulate(returns.begin(), returns.end(), 0.0) / plan.evaluation_episodes;
-  };
-  if (plan.options->threads() > 1) {  // these fill the machine themselves
-    for (std::size_t i = 0; i < n; ++i) learn(static_cast<int>(i));
-  } else {
-    parallel_for(static_cast<int>(n), learn);
-  }
-
-  Csv progress_csv({"seed", "update", "step", "episodes", "return", "entropy", "kl", "clip_fraction",
-                    "explained_variance", "value_loss", "gradient_norm", "gradient_snr", "learning_rate"});
-  Csv episodes_csv({"seed", "step", "return", "length"});
-  for (const Diary& diary : diaries) {
-    for (const auto& line : diary.progress()) progress_csv.add(line);
-    for (const auto& line : diary.episodes()) episodes_csv.add(line);
-  }
-  directory.write("progress.csv", progress_csv.text());
-  directory.write("episodes.csv", episodes_csv.text());
+/// What the results are, beside the log.
+void write(const TrainingPlan& plan, const std::vector<SeedResult>& results, OutputDirectory& directory) {
   if (plan.measure_variance.every) {
     Csv variance({"seed", "update", "step", "return", "estimator", "quantity", "value", "se", "n"});
     for (const SeedResult& r : results)
@@ -300,12 +200,121 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
     }
     summary["seeds"].push_back(std::move(each));
     scores.push_back(r.eval_return);
-    speed.push_back({{"seed", r.seed}, {"steps_per_second", static_cast<double>(r.steps) / r.seconds}});
+    speed.push_back({{"seed", r.seed}, {"steps_per_second", r.steps_per_second}});
   }
   summary["iqm"] = interquartile_mean(scores);
   summary["ci95"] = interquartile_mean_interval(scores);
   directory.write("summary.json", json_text(summary));
   directory.note("seeds", speed);
+}
+
+/// Trains seed i of the plan to its end, or to where it is asked to stop.
+void learn(const TrainingPlan& plan, const std::vector<Estimator>& estimators, int i, TrainingLog& log,
+           const OutputDirectory& directory,
+           const std::function<void(const Diary&, const UpdateReport&)>& show) {
+  directory.expect_time();
+  const std::uint64_t seed = plan.seeds[static_cast<std::size_t>(i)];
+  const auto run = plan.options->start(plan.world, plan.steps, seed);
+  Diary diary(seed, plan.steps);
+  if (const auto& kept = log.kept(i)) {
+    run->restore(kept->learner);
+    diary = kept->diary;
+  }
+
+  const auto part_of = [&](const Run& now) {  // between two checkpoints
+    if (plan.checkpoint_every) return *plan.checkpoint_every ? now.updates() / *plan.checkpoint_every : 0;
+    return static_cast<long>(now.work() / seconds_between_checkpoints());
+  };
+  long part = part_of(*run);
+  Watcher watcher;
+  watcher.episode = [&](const Episode& e) { diary.saw(e); };
+  watcher.update = [&](const UpdateReport& u) {
+    if (diary.saw(u)) log.tell(i, diary);
+    show(diary, u);
+  };
+  watcher.stands = [&](const Run& now) {
+    if (interrupt_signal() || part_of(now) != part) log.keep(i, diary, now);
+    part = part_of(now);
+    directory.expect_time();
+  };
+  if (plan.measure_variance.every) {
+    watcher.wants = [&](long update) { return update % plan.measure_variance.every == 0; };
+    watcher.snapshot = [&](long update, long step, const Learned& learned) {
+      diary.measured(measured(plan, estimators, seed, update, step, diary.mean(), learned));
+    };
+  }
+
+  const long before = run->steps();
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    const Learned learned = run->finish(watcher);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const auto returns = evaluate(plan.world, learned.policy, learned.theta, plan.evaluation_episodes, seed);
+    log.end(i, diary, *run,
+            {.eval_return = std::accumulate(returns.begin(), returns.end(), 0.0) / plan.evaluation_episodes,
+             .steps_per_second = static_cast<double>(run->steps() - before) / seconds});
+  } catch (const NumericalFault& fault) {
+    log.fail(i, diary, fault.what());
+  }
+}
+
+}  // namespace
+
+std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& directory) {
+  std::vector<Estimator> estimators;
+  for (const auto& name : plan.measure_variance.estimators) estimators.push_back(make_estimator(name));
+  const auto n = static_cast<int>(plan.seeds.size());
+  TrainingLog log(plan.seeds, plan.steps, directory);
+  {
+    std::vector<int> own;  // what this process trains
+    for (int i = 0; i < n; ++i)
+      if (!log.dealt() || i % ranks() == rank()) own.push_back(i);
+    std::optional<Alone> alone;
+    if (log.dealt()) alone.emplace();
+    std::vector<long> done(own.size(), 0);
+    std::mutex mutex;
+    Progress progress(plan.algorithm + " " + plan.world.id);
+    const auto learn_own = [&](int k) {
+      learn(plan, estimators, own[static_cast<std::size_t>(k)], log, directory,
+            [&](const Diary& diary, const UpdateReport& u) {
+              const std::lock_guard lock(mutex);
+              done[static_cast<std::size_t>(k)] = u.step;
+              const auto shown = [](double x) {
+                return std::isnan(x) ? std::string("-") : fmt::format("{:.3g}", x);
+              };
+              progress(std::accumulate(done.begin(), done.end(), 0L),
+                       static_cast<long>(own.size()) * plan.steps,
+                       fmt::format("return {}  entropy {}  kl {}  ev {}  snr {}", shown(diary.mean()),
+                                   shown(u.entropy), shown(u.kl), shown(u.explained_variance),
+                                   shown(u.gradient_snr)));
+            });
+    };
+    if (plan.options->threads() > 1 || own.size() == 1) {  // these fill the machine themselves
+      for (int k = 0; k < static_cast<int>(own.size()); ++k) learn_own(k);
+    } else {
+      parallel_for(static_cast<int>(own.size()), learn_own);
+    }
+  }
+  log.finish();
+
+  std::vector<SeedResult> results;
+  for (int i = 0; i < n; ++i) {
+    const Diary& diary = log.diary(i);
+    SeedResult& r = results.emplace_back();
+    r.seed = plan.seeds[static_cast<std::size_t>(i)];
+    if (root()) {
+      const auto run = plan.options->start(plan.world, plan.steps, r.seed);
+      run->restore(log.learner(i));
+      r.learned = run->learned();
+    }
+    r.steps = diary.step();
+    r.final_return = diary.mean();
+    r.best_100 = diary.best();
+    r.eval_return = log.ending(i).eval_return;
+    r.steps_per_second = log.ending(i).steps_per_second;
+    r.variance = diary.variance();
+  }
+  if (root()) write(plan, results, directory);
   return results;
 }
 

@@ -3,7 +3,7 @@
 
 #include "algorithms/measure/measure.h"
 #include "experiments/algorithms.h"
-#include "experiments/output.h"
+#include "experiments/training_log.h"
 
 namespace lowvar {
 
@@ -22,29 +22,25 @@ struct TrainingPlan {
   long steps = 0;
   int evaluation_episodes = 100;
   MeasureVariance measure_variance = {};
-};
-
-/// A number measured along a run, before the update `update`.
-struct Measurement {
-  long update, step;
-  std::string estimator, quantity;
-  Estimate value;
-  double mean_return;  // of the last 100 training episodes
+  /// Updates between two checkpoints of a seed; 0: none but the last; where it is not said, about 30 s of one
+  /// core (Run::work).
+  std::optional<long> checkpoint_every = {};
 };
 
 struct SeedResult {
   std::uint64_t seed = 0;
-  Learned learned;
+  Learned learned;  // on the root
   long steps = 0;
   double final_return = 0;  // mean of the last 100 training episodes, or of all if there are fewer
   double best_100 = 0;      // best mean of 100 consecutive training episodes; NaN if there are fewer
   double eval_return = 0;   // mean of the greedy evaluation episodes
-  double seconds = 0;
+  double steps_per_second = 0;
   std::vector<Measurement> variance = {};
 };
 
 /// Trains each seed and writes to the directory progress.csv, episodes.csv, policy-SEED.json, summary.json
-/// and, where asked, variance.csv; seeds per second go to machine.json.
+/// and, where asked, variance.csv; steps per second go to machine.json. Goes on with what the directory's
+/// checkpoints hold. Throws Interrupted where it was asked to stop, when that is kept.
 std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& directory);
 
 /// The plan, with every default filled in, for the manifest.
