@@ -10,6 +10,7 @@
 #include <numbers>
 #include <optional>
 
+#include "core/processes.h"
 #include "envs/classic_control.h"
 #include "experiments/output.h"
 #include "experiments/script.h"
@@ -101,6 +102,7 @@ std::string Picture::json() const {
 }
 
 void Picture::write(const std::filesystem::path& path) const {
+  if (!root()) return;
   if (path.extension() == ".svg") return write_file(path, svg());
   expect(path.extension() == ".png", "cannot draw '", path.string(), "': pictures are .svg or .png files");
   auto partial = path;

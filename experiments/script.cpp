@@ -48,12 +48,6 @@ class MemoryFile {
   int file_;
 };
 
-std::vector<std::string> words_of(const std::string& script, const std::vector<std::string>& arguments) {
-  std::vector<std::string> words = {kPython, (data_directory() / "experiments" / script).string()};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  return words;
-}
-
 }  // namespace
 
 std::filesystem::path data_directory() {
@@ -63,21 +57,25 @@ std::filesystem::path data_directory() {
                                           LOWVAR_SOURCE_DIR, LOWVAR_DATA_DIR};
   for (const auto& each : places)
     if (std::filesystem::is_directory(each / "experiments" / "figures", error)) return each;
-  throw Error(join("cannot draw: the scripts of lowvar are neither in ", places[0].string(), " nor in ",
-                   places[2].string()));
+  throw Error(join("the scripts and settings of lowvar are neither in ", places[0].string(), " nor in ",
+                   places[2].string(), "; where the program is moved, share moves beside its bin"));
 }
 
 std::string run_script(const std::string& script, const std::vector<std::string>& arguments,
-                       std::string_view input) {
-  std::vector<std::string> words = words_of(script, arguments);
+                       std::string_view input) try {
+  std::vector<std::string> words = {kPython, (data_directory() / "experiments" / script).string()};
+  words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   std::string epoch = "SOURCE_DATE_EPOCH=0";  // of the drawing, in place of the clock
   std::string encoding = "PYTHONUTF8=1";      // of arguments and files, whatever the locale
-  std::vector<char*> environment = {epoch.data(), encoding.data()};
+  std::string backend = "MPLBACKEND=Agg";     // without which matplotlib would look for a display
+  std::vector<char*> environment = {epoch.data(), encoding.data(), backend.data()};
   for (char** each = environ; *each; ++each)
-    if (!std::string_view(*each).starts_with("SOURCE_DATE_EPOCH=")) environment.push_back(*each);
+    if (const std::string_view other = *each;
+        !other.starts_with("SOURCE_DATE_EPOCH=") && !other.starts_with("MPLBACKEND="))
+      environment.push_back(*each);
   environment.push_back(nullptr);
 
   const MemoryFile in(input), said;
@@ -107,16 +105,14 @@ std::string run_script(const std::string& script, const std::vector<std::string>
   if (!last.empty()) return last;
   return WIFEXITED(status) ? join(kPython, " ended with exit code ", WEXITSTATUS(status))
                            : join(kPython, " was ended by signal ", WTERMSIG(status));
+} catch (const Error& e) {
+  return e.what();
 }
 
-std::string script_command(const std::string& script, const std::vector<std::string>& arguments) {
-  std::string out = "SOURCE_DATE_EPOCH=0";
-  for (const std::string& word : words_of(script, arguments)) {
-    out += " '";
-    for (const char c : word) out += c == '\'' ? "'\\''" : std::string(1, c);
-    out += "'";
-  }
-  return out;
+std::string shell_word(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
+  return out + "'";
 }
 
 }  // namespace lowvar

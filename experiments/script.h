@@ -8,9 +8,9 @@
 
 namespace lowvar {
 
-/// Where the scripts that draw are, as experiments/...: beside the installed program (../share/lowvar), in
-/// the source tree, or where the library was configured to be installed; the first that is there. Throws
-/// Error where none is.
+/// Where the scripts that draw and the settings of algorithms are, as experiments/...: beside the installed
+/// program (../share/lowvar), in the source tree, or where the library was configured to be installed; the
+/// first that is there. Throws Error where none is.
 std::filesystem::path data_directory();
 
 /// Runs /usr/bin/python3 on a script of data_directory()/experiments, its arguments passed as they are and
@@ -19,7 +19,7 @@ std::filesystem::path data_directory();
 std::string run_script(const std::string& script, const std::vector<std::string>& arguments,
                        std::string_view input = "");
 
-/// The command of run_script, for people to type into a shell.
-std::string script_command(const std::string& script, const std::vector<std::string>& arguments);
+/// The text as one word of a shell, for people to type.
+std::string shell_word(std::string_view text);
 
 }  // namespace lowvar

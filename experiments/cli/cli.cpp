@@ -1,32 +1,43 @@
 #include "experiments/cli/cli.h"
 
 #include <fcntl.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <csignal>
 #include <sstream>
 
+#include "core/blas.h"
+#include "core/interrupt.h"
+#include "core/processes.h"
 #include "experiments/cli/commands.h"
 #include "experiments/output.h"
 
 namespace lowvar {
 namespace {
 
-int dispatch(int argc, char** argv) {
+/// Runs the command that the arguments, without the program's name, ask for; the exit code.
+int dispatch(const std::vector<std::string>& arguments) {
   CLI::App app{"A laboratory for the variance of policy gradients.", "lowvar"};
   app.require_subcommand(1);
   app.set_version_flag("--version", LOWVAR_VERSION);
   int status = 0;
-  for (const auto add : {cli::add_exact, cli::add_variance, cli::add_solve, cli::add_train, cli::add_evaluate,
-                         cli::add_compare, cli::add_reproduce, cli::add_env, cli::add_list, cli::add_explain})
+  for (const auto add :
+       {cli::add_exact, cli::add_variance, cli::add_solve, cli::add_train, cli::add_evaluate,
+        cli::add_compare, cli::add_reproduce, cli::add_draw, cli::add_env, cli::add_list, cli::add_explain})
     add(app, status);
+  cli::add_resume(app, status, dispatch);
 
   std::vector<std::string> commands;
   for (const auto* command : app.get_subcommands({})) commands.push_back(command->get_name());
-  if (argc > 1 && argv[1][0] != '-' && std::find(commands.begin(), commands.end(), argv[1]) == commands.end())
-    throw Error(unknown_name("command", argv[1], commands));
+  if (!arguments.empty() && !arguments.front().starts_with('-') &&
+      std::find(commands.begin(), commands.end(), arguments.front()) == commands.end())
+    throw Error(unknown_name("command", arguments.front(), commands));
+  for (std::size_t i = 1; i < arguments.size(); ++i)  // of a variable of the shell that is not set, say
+    expect(!arguments[i].empty() || !arguments[i - 1].starts_with("--"), arguments[i - 1],
+           " is empty; give it a value, or leave it out");
   try {
-    app.parse(argc, argv);
+    app.parse(std::vector(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) {  // --help, --version
       std::ostringstream out;
@@ -46,8 +57,7 @@ void hold_standard_streams() {
 }
 
 int complain(std::string_view what, int status) {
-  say(join("lowvar: ", what, "\n"));
-  return status;
+  return leave_processes(status, [&] { say_by_any(join("lowvar: ", what, "\n")); });
 }
 
 }  // namespace
@@ -55,11 +65,18 @@ int complain(std::string_view what, int status) {
 int run_command_line(int argc, char** argv) {
   hold_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // what cannot be printed is an error, and takes no result along
+  std::signal(SIGXFSZ, SIG_IGN);  // so is a file that may not grow any further
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
     return complain("this CPU lacks AVX2 and FMA (x86-64-v3), which lowvar is built for", 2);
-  set_command_line(argc, argv);
+  // Thousands of threads would be waited for at every step.
+  omp_set_num_threads(std::min(omp_get_max_threads(), std::max(64, omp_get_num_procs())));
+  set_command_line({argv, argv + argc});
   try {
-    return dispatch(argc, argv);
+    join_processes();
+    expect_openblas();
+    return leave_processes(dispatch({argv + std::min(argc, 1), argv + argc}));
+  } catch (const Interrupted& e) {
+    return complain(e.what(), 128 + e.by);
   } catch (const NumericalFault& e) {
     return complain(e.what(), 3);
   } catch (const Error& e) {

@@ -21,8 +21,11 @@ void add_env(CLI::App& app, int& status);
 void add_train(CLI::App& app, int& status);
 void add_evaluate(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
+void add_draw(CLI::App& app, int& status);
 void add_list(CLI::App& app, int& status);
 void add_explain(CLI::App& app, int& status);
+/// `run` runs another command.
+void add_resume(CLI::App& app, int& status, int (*run)(const std::vector<std::string>& arguments));
 
 // Numbers are read as text, so that each error can say what would be right.
 
@@ -35,6 +38,11 @@ std::vector<std::string> split(const std::string& list);
 
 /// Adds --overwrite, of commands that write results.
 void add_overwrite(CLI::App& app, bool& overwrite);
+
+/// Adds --checkpoint-work, of commands whose long computations are not of updates; and what it says, where it
+/// says something.
+void add_checkpoint_work(CLI::App& app, std::string& seconds);
+void set_checkpoint_work(const std::string& seconds);
 
 /// What `exact` and `variance` both select.
 struct Selection {

@@ -20,19 +20,27 @@ Json read_object(const std::filesystem::path& path) {
 struct Run {
   std::string name;  // of the directory
   Json summary, config;
-  std::vector<double> scores;  // eval_return of each seed
+  World world;
+  std::vector<std::uint64_t> seeds;
+  std::vector<Learned> learned;  // of each seed
+  std::vector<double> scores;    // eval_return of each seed
 };
 
 Run read_run(const std::filesystem::path& directory) {
   expect_no_fault(directory);
-  Run run{std::filesystem::path(directory / ".").lexically_normal().parent_path().filename().string(),
-          read_object(directory / "summary.json"),
-          read_object(directory / "manifest.json").value("config", Json()),
-          {}};
+  expect_unchanged(directory);
+  Run run{.name = std::filesystem::path(directory / ".").lexically_normal().parent_path().filename().string(),
+          .summary = read_object(directory / "summary.json"),
+          .config = read_object(directory / "manifest.json").value("config", Json())};
   expect(run.config.contains("algorithm") && run.summary.contains("seeds"), directory.string(),
          " is not a directory that `lowvar train` wrote");
-  for (const auto& seed : run.summary.at("seeds"))
+  run.world = make_world(run.config.at("env"), {}, run.config.at("horizon").get<long>());
+  for (const auto& seed : run.summary.at("seeds")) {
+    run.seeds.push_back(seed.at("seed"));
+    run.learned.push_back(
+        read_learned(directory / fmt::format("policy-{}.json", run.seeds.back()), run.world));
     run.scores.push_back(seed.at("eval_return").is_null() ? -INFINITY : seed.at("eval_return").get<double>());
+  }
   return run;
 }
 
@@ -40,17 +48,16 @@ int evaluate_run(const std::string& directory, const std::string& episodes_text)
   const Run run = read_run(directory);
   const long episodes = episodes_text.empty() ? run.config.at("evaluation_episodes").get<long>()
                                               : count_option("--episodes", episodes_text, 1, 1'000'000);
-  const World world = make_world(run.config.at("env"), {}, run.config.at("horizon").get<long>());
   Json out{
       {"env", run.config.at("env")}, {"algorithm", run.config.at("algorithm")}, {"seeds", Json::array()}};
   std::vector<double> scores;
-  for (const auto& seed : run.summary.at("seeds")) {
-    const auto number = seed.at("seed").get<std::uint64_t>();
-    const Learned learned =
-        read_learned(std::filesystem::path(directory) / fmt::format("policy-{}.json", number), world);
-    const auto returns = evaluate(world, learned.policy, learned.theta, static_cast<int>(episodes), number);
+  for (std::size_t i = 0; i < run.seeds.size(); ++i) {
+    const auto returns = evaluate(run.world, run.learned[i].policy, run.learned[i].theta,
+                                  static_cast<int>(episodes), run.seeds[i]);
     scores.push_back(std::accumulate(returns.begin(), returns.end(), 0.0) / static_cast<double>(episodes));
-    out["seeds"].push_back({{"seed", number}, {"eval_return", scores.back()}});
+    if (!std::isfinite(scores.back()))
+      throw NumericalFault(join("the return of seed ", run.seeds[i], " of ", directory, " is not finite"));
+    out["seeds"].push_back({{"seed", run.seeds[i]}, {"eval_return", scores.back()}});
   }
   out["iqm"] = interquartile_mean(scores);
   out["ci95"] = interquartile_mean_interval(scores);
@@ -91,9 +98,7 @@ int compare(const std::vector<std::string>& directories, const std::string& out,
                           probability, ci95[0], ci95[1]);
     }
   directory.write("comparison.json", json_text(comparison));
-  std::vector<std::string> arguments = {out};
-  arguments.insert(arguments.end(), directories.begin(), directories.end());
-  draw(directory, "learning_curve", "learning_curve.py", arguments);
+  draw(directory);
   directory.finish(0);
   print(text);
   return 0;

@@ -4,8 +4,9 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
+#include <sstream>
 
+#include "core/input_file.h"
 #include "core/parallel.h"
 #include "experiments/cli/commands.h"
 #include "experiments/output.h"
@@ -82,9 +83,7 @@ struct ReplayOptions {
 
 /// The lines of a file that are not empty, each with "FILE, line N" for errors.
 std::vector<std::pair<Numbers, std::string>> lines_of(const std::string& path) {
-  std::ifstream in(path);
-  expect(in.good() && !std::filesystem::is_directory(path), "cannot read ", path,
-         ": no such file, or not a readable one");
+  std::istringstream in(read_input(path));
   std::vector<std::pair<Numbers, std::string>> out;
   int n = 0;
   for (std::string line; std::getline(in, line);) {
@@ -185,6 +184,11 @@ struct Episode {
   int steps = 0;
   double total = 0;  // of the rewards
   bool terminated = false;
+
+  template <class F>
+  void visit(F&& f) {
+    f("states", states), f("steps", steps), f("total", total), f("terminated", terminated);
+  }
 };
 
 /// Episodes 0, 1, ... of a policy in a world, each the same however many are asked for.
@@ -264,18 +268,21 @@ int rollout(const PlayOptions& o, const std::string& episodes) {
   const Episodes play(o);
   const int T = play.world().T;
   print("episode,steps,return,terminated,truncated\n");
-  ordered_reduce((N + Episodes::shard - 1) / Episodes::shard,
-                 [&](int i) { return play(i, std::min(Episodes::shard, N - i * Episodes::shard), false); },
-                 [&](int i, const std::vector<Episode>& shard) {
-                   std::string out;
-                   for (std::size_t k = 0; k < shard.size(); ++k) {
-                     const Episode& e = shard[k];
-                     out += fmt::format("{},{},{:.17g},{:d},{:d}\n",
-                                        static_cast<std::size_t>(i) * Episodes::shard + k, e.steps, e.total,
-                                        e.terminated, e.steps >= T);
-                   }
-                   print(out);
-                 });
+  ordered_reduce(
+      (N + Episodes::shard - 1) / Episodes::shard,
+      [&](int i) { return play(i, std::min(Episodes::shard, N - i * Episodes::shard), false); },
+      [&](int i, const std::vector<Episode>& shard) {
+        std::string out;
+        for (std::size_t k = 0; k < shard.size(); ++k) {
+          const Episode& e = shard[k];
+          const auto episode = static_cast<std::size_t>(i) * Episodes::shard + k;
+          if (!std::isfinite(e.total))
+            throw NumericalFault(join("the return of episode ", episode, " in ", o.env, " is not finite"));
+          out +=
+              fmt::format("{},{},{:.17g},{:d},{:d}\n", episode, e.steps, e.total, e.terminated, e.steps >= T);
+        }
+        print(out);
+      });
   return 0;
 }
 

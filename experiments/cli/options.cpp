@@ -41,6 +41,18 @@ std::vector<std::string> split(const std::string& list) {
   return out;
 }
 
+void add_checkpoint_work(CLI::App& app, std::string& seconds) {
+  app.add_option("--checkpoint-work", seconds,
+                 "seconds of one core, counted and not timed, between checkpoints (default: 30)");
+}
+
+void set_checkpoint_work(const std::string& seconds) {
+  if (seconds.empty()) return;
+  const double work = real_option("--checkpoint-work", seconds);
+  expect(work > 0, "--checkpoint-work must be positive, got ", work);
+  seconds_between_checkpoints() = work;
+}
+
 void add_overwrite(CLI::App& app, bool& overwrite) {
   app.add_flag("--overwrite", overwrite, "remove the results of another run that the directory holds");
 }

@@ -70,7 +70,7 @@ MeasureVariance measure_variance_of(const std::string& text) {
 
 struct TrainFlags {
   std::string algorithm, env, seeds = "0", steps = "100000", config, out, horizon, measure_variance,
-                              evaluation_episodes = "100";
+                              evaluation_episodes = "100", checkpoint_every;
   std::vector<std::string> set;
   bool overwrite = false;
 };
@@ -80,7 +80,7 @@ std::string as_text(const std::vector<SeedResult>& results) {
                                 "best_100", "eval_return", "steps/s");
   for (const auto& r : results)
     out += fmt::format("{:>6} {:>10} {:>14.6g} {:>12.6g} {:>14.6g} {:>10.0f}\n", r.seed, r.steps,
-                       r.final_return, r.best_100, r.eval_return, static_cast<double>(r.steps) / r.seconds);
+                       r.final_return, r.best_100, r.eval_return, r.steps_per_second);
   return out;
 }
 
@@ -105,6 +105,8 @@ int train(const TrainFlags& f) {
     set_option(*plan.options, each.substr(0, equals), each.substr(equals + 1), "--set " + each + ": ");
   }
   plan.options->check(plan.world, plan.steps);
+  if (!f.checkpoint_every.empty())
+    plan.checkpoint_every = count_option("--checkpoint-every", f.checkpoint_every, 0, 1'000'000'000'000);
   if (!f.measure_variance.empty()) plan.measure_variance = measure_variance_of(f.measure_variance);
 
   if (f.overwrite) remove_run(f.out);
@@ -116,7 +118,7 @@ int train(const TrainFlags& f) {
     directory.finish(3);
     throw;
   }
-  draw(directory, "learning_curve", "learning_curve.py", {f.out, f.out});
+  draw(directory);
   directory.finish(0);
   print(as_text(results));
   return 0;
@@ -139,6 +141,9 @@ void add_train(CLI::App& app, int& status) {
   command->add_option("--measure-variance", f->measure_variance, "every=K,estimators=A:B[,trajectories=N]");
   command->add_option("--evaluation-episodes", f->evaluation_episodes, "of the greedy policy")
       ->capture_default_str();
+  command->add_option(
+      "--checkpoint-every", f->checkpoint_every,
+      "updates of a seed between its checkpoints; 0: none but the last (default: about 30 s)");
   command->add_option("--out", f->out, "directory for the results")->required();
   add_overwrite(*command, f->overwrite);
   command->callback([=, &status] { status = train(*f); });

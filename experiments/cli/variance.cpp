@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "experiments/cli/commands.h"
+#include "experiments/parts.h"
 #include "experiments/training_run.h"
 
 namespace lowvar::cli {
@@ -11,7 +12,7 @@ struct VarianceOptions {
   Selection selection;
   std::string trajectories = "10000", seed = "0", relative_to, until_rse, export_gradients,
               cosine_batch = "32", out;
-  std::string of_run, seed_of_run, update = "last", batches = "100";
+  std::string of_run, seed_of_run, update = "last", batches = "100", checkpoint_work;
   bool overwrite = false;
 };
 
@@ -106,28 +107,40 @@ int variance_of_run(const VarianceOptions& o) {
   const RunStudy study = run_study_of(o);
   if (!o.overwrite) expect_free(o.out, as_json(study));
   std::optional<OutputDirectory> directory;
+  std::optional<Parts> parts;
   VarianceResult result;
   {
     Progress progress("variance of " + study.run);
     const auto accepted = [&] {
       if (o.overwrite) remove_run(o.out);
       directory.emplace(o.out, as_json(study));
+      return parts.emplace(*directory).keeper();
     };
-    result = study_run(study, {.accepted = accepted, .progress = std::ref(progress)});
+    try {
+      result = study_run(study, {.accepted = accepted, .progress = std::ref(progress)});
+    } catch (const NumericalFault&) {
+      if (directory) directory->finish(3);
+      throw;
+    }
   }
   report(result, *directory);
   return 0;
 }
 
 int variance(const VarianceOptions& o) {
+  set_checkpoint_work(o.checkpoint_work);
   if (!o.of_run.empty()) return variance_of_run(o);
   expect(!o.selection.env.empty(), "--env is required, or --of-run");
   expect(!o.selection.estimators.empty(), "--estimators is required");
   const VarianceStudy study = study_of(o);
   check(study);
   const GradientShape shape = o.export_gradients.empty() ? GradientShape{} : gradient_shape(study);
+  expect(o.export_gradients.empty() || o.overwrite || !is_there(o.export_gradients) ||
+             is_there(std::filesystem::path(o.out) / "manifest.json"),
+         "--export-gradients ", o.export_gradients, " is there already; give another file, or --overwrite");
   if (o.overwrite) remove_run(o.out);
   OutputDirectory directory(o.out, as_json(study));
+  Parts parts(directory);
   std::optional<NpyWriter> gradients;
   if (!o.export_gradients.empty()) gradients.emplace(o.export_gradients, shape.dimensions());
 
@@ -139,7 +152,15 @@ int variance(const VarianceOptions& o) {
       watcher.each = [&](int e, long first, const Array<double>& g) {
         gradients->put(shape.offset(e, first), values(g));
       };
-    result = study_variance(study, watcher);
+    watcher.keeper = parts.keeper([&] {
+      if (gradients) gradients->sync();
+    });
+    try {
+      result = study_variance(study, watcher);
+    } catch (const NumericalFault&) {
+      directory.finish(3);
+      throw;
+    }
   }
   if (gradients) gradients->finish();
   report(result, directory);
@@ -169,6 +190,7 @@ void add_variance(CLI::App& app, int& status) {
   command->add_option("--export-gradients", o->export_gradients,
                       "write each trajectory's gradients, (N, d), or (estimators, N, d) for several");
   command->add_option("--out", o->out, "directory for the results")->required();
+  add_checkpoint_work(*command, o->checkpoint_work);
   add_overwrite(*command, o->overwrite);
   command->callback([=, &status] { status = variance(*o); });
 }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/processes.h"
 #include "experiments/script.h"
 
 namespace lowvar {
@@ -130,27 +131,75 @@ Judgement judge_agree(const std::vector<Row>& rows, const nlohmann::json& claim)
                   sampled, compared, worst, where, z)};
 }
 
+// ---- drawing ----
+
+/// STEM.svg and STEM.png, by a script of figures/.
+struct Drawing {
+  std::string stem, script;
+  std::vector<std::string> arguments;
+
+  std::vector<std::string> files() const { return {stem + ".svg", stem + ".png"}; }
+
+  void remove_from(const std::filesystem::path& directory) const {
+    std::error_code ignored;
+    for (const auto& each : files()) std::filesystem::remove(directory / each, ignored);
+  }
+
+  /// Empty where both are in the directory, else why neither is.
+  std::string draw_into(const std::filesystem::path& directory) const {
+    remove_from(directory);  // what an earlier run drew
+    const std::string wrong = run_script("figures/" + script, arguments);
+    if (!wrong.empty()) remove_from(directory);
+    return wrong;
+  }
+};
+
+/// What is drawn of the run that a directory holds; nothing where its command draws nothing.
+std::optional<Drawing> drawing_of(const std::filesystem::path& directory) {
+  const auto manifest = read_json(directory / "manifest.json");
+  const auto config = manifest.is_object() ? manifest.value("config", nlohmann::ordered_json()) : manifest;
+  for (const Figure& figure : figures())
+    if (config.is_object() && config.value("figure", "") == figure.id)
+      return Drawing{figure.id, figure.id + "/plot.py", {directory.string()}};
+  Drawing curves{"learning_curve", "learning_curve.py", {directory.string()}};
+  if (config.contains("algorithm")) {
+    curves.arguments.push_back(directory.string());
+    return curves;
+  }
+  if (!config.contains("runs")) return std::nullopt;
+  const auto machine = read_json(directory / "machine.json");
+  const std::filesystem::path from = machine.is_object() ? machine.value("directory", "") : "";
+  for (const std::string run : config.at("runs")) curves.arguments.push_back((from / run).string());
+  return curves;
+}
+
 }  // namespace
 
-bool draw(OutputDirectory& directory, const std::string& stem, const std::string& script,
-          const std::vector<std::string>& arguments) {
-  const std::string files[] = {stem + ".svg", stem + ".png"};
-  const auto remove = [&] {  // what an earlier run drew, or this one in part
-    std::error_code ignored;
-    for (const auto& each : files) std::filesystem::remove(directory.path() / each, ignored);
-  };
-  remove();
-  const std::string wrong = run_script("figures/" + script, arguments);
-  if (wrong.empty()) {
-    for (const auto& each : files) directory.adopt(each);
-    return true;
-  }
-  remove();
-  say(fmt::format(
-      "note: {} was not drawn ({}); the results are whole, and with matplotlib (on Debian: apt-get "
-      "install python3-matplotlib) this draws them: {}\n",
-      files[0], wrong, script_command("figures/" + script, arguments)));
-  return false;
+bool draw(OutputDirectory& directory) {
+  if (!root()) return true;
+  const auto drawing = drawing_of(directory.path());
+  if (!drawing) return false;
+  const std::string wrong = drawing->draw_into(directory.path());
+  if (!wrong.empty()) directory.expect_time();  // the script was asked to stop, too
+  if (wrong.empty())
+    for (const auto& each : drawing->files()) directory.adopt(each);
+  else
+    say(
+        fmt::format("note: {}.svg was not drawn ({}); the results are whole, and with matplotlib (on Debian: "
+                    "apt-get install python3-matplotlib) this draws it: lowvar draw {}\n",
+                    drawing->stem, wrong, shell_word(directory.path().string())));
+  return wrong.empty();
+}
+
+void draw(const std::filesystem::path& directory) {
+  const auto drawing = drawing_of(directory);
+  amend(directory, drawing ? drawing->files() : std::vector<std::string>{}, [&] {
+    expect(drawing.has_value(), directory.string(),
+           " holds nothing to draw: train, compare and reproduce have pictures");
+    const std::string wrong = drawing->draw_into(directory);
+    expect(wrong.empty(), drawing->stem, ".svg was not drawn (", wrong,
+           "); on Debian, apt-get install python3-matplotlib brings what it needs");
+  });
 }
 
 std::vector<Judgement> check_claims(const std::string& id, const std::filesystem::path& csv) {
@@ -169,9 +218,9 @@ std::vector<Judgement> check_claims(const std::string& id, const std::filesystem
 Reproduction publish(const std::string& id, OutputDirectory& directory, const Csv& csv, bool check,
                      std::string text) {
   directory.write(id + ".csv", csv.text());
-  const bool drawn = draw(directory, id, id + "/plot.py", {directory.path().string()});
+  const bool drawn = draw(directory);
   Reproduction out{0, std::move(text)};
-  if (check)
+  if (check && root())
     for (const auto& [holds, claim] : check_claims(id, directory.path() / (id + ".csv"))) {
       out.text += fmt::format("{}  {}\n", holds ? "holds" : "FAILS", claim);
       if (!holds) out.status = 1;

@@ -75,10 +75,13 @@ inline const std::vector<Figure>& figures() {
   return all;
 }
 
-/// Draws STEM.svg and STEM.png into the directory, by a script of figures/. Whether that succeeded: where
-/// not, as without matplotlib, neither is there, and standard error says why and how to draw them.
-bool draw(OutputDirectory& directory, const std::string& stem, const std::string& script,
-          const std::vector<std::string>& arguments);
+/// Draws what the manifest of a run says, a figure or its learning curves, into its directory: STEM.svg and
+/// STEM.png, by a script of figures/. Whether that succeeded: where not, as without matplotlib, neither is
+/// there, and standard error says why and how to draw them.
+bool draw(OutputDirectory& directory);
+/// The same of a finished run, whose outputs.json is then that of a run that could draw. Throws Error where
+/// the command has no picture or it cannot be drawn, and as `amend` does.
+void draw(const std::filesystem::path& directory);
 
 /// A claim, in words, and whether it holds.
 struct Judgement {

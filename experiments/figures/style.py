@@ -143,6 +143,18 @@ def wrap(text, size, width):
 
 
 def save(fig, directory, stem):
-    """Writes directory/stem.svg and directory/stem.png (200 dots per inch), without dates or versions in them."""
-    fig.savefig(os.path.join(directory, stem + ".svg"), metadata={"Date": None, "Creator": None})
-    fig.savefig(os.path.join(directory, stem + ".png"), dpi=200, metadata={"Software": None})
+    """Writes directory/stem.svg and directory/stem.png (200 dots per inch), without dates or versions in them. Each
+    is whole or absent, and stays, though a process whose parent was killed may be drawing the same."""
+    svg, png = {"metadata": {"Date": None, "Creator": None}}, {"dpi": 200, "metadata": {"Software": None}}
+    for kind, options in (("svg", svg), ("png", png)):
+        path = os.path.join(directory, f"{stem}.{kind}")
+        partial = f"{path}.{os.getpid()}.partial"
+        with open(partial, "wb") as file:
+            try:
+                fig.savefig(file, format=kind, **options)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.unlink(partial)
+                raise
+        os.replace(partial, path)

@@ -9,6 +9,7 @@
 
 #include "algorithms/exact/bandit.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 
 namespace lowvar {
 namespace {
@@ -77,39 +78,42 @@ Reproduction run_action_dimension(Effort effort, bool check, const std::filesyst
 
   std::string text;
   Csv csv({"m", "estimator", "variance_exact", "gradient_norm_sq", "nsr", "variance", "variance_se", "n"});
-  for (const int m : dimensions) {
-    const QuadraticBandit bandit = silver_bandit(m);
-    const std::vector<double> theta(static_cast<std::size_t>(m));  // d = -4
-    const double J = expected_reward(bandit, theta, sigma);
-    const double exact[] = {trace(score_function_moments(bandit, theta, sigma, 0)),
-                            trace(score_function_moments(bandit, theta, sigma, J)),
-                            trace(factorised_mean_moments(bandit, theta, sigma)),
-                            trace(factorised_optimal_moments(bandit, theta, sigma)),
-                            trace(pathwise_moments(bandit, theta, sigma))};
-    double norm_sq = 0;
-    for (const double x : policy_gradient(bandit, theta)) norm_sq += x * x;
-    const bool draws = std::find(std::begin(sampled), std::end(sampled), m) != std::end(sampled);
-    const int n = std::min(most, normals / m);
-    const auto got = draws ? sample(bandit, n) : std::vector<Estimate>{};
-    for (std::size_t j = 0; j < estimators; ++j) {
-      Csv::Row row = {{"m", m},
-                      {"estimator", names[j]},
-                      {"variance_exact", exact[j]},
-                      {"gradient_norm_sq", norm_sq},
-                      {"nsr", exact[j] / norm_sq}};
+  Parts parts(directory);
+  for (const int m : dimensions)
+    parts(csv, text, [&] {
+      const QuadraticBandit bandit = silver_bandit(m);
+      const std::vector<double> theta(static_cast<std::size_t>(m));  // d = -4
+      const double J = expected_reward(bandit, theta, sigma);
+      const double exact[] = {trace(score_function_moments(bandit, theta, sigma, 0)),
+                              trace(score_function_moments(bandit, theta, sigma, J)),
+                              trace(factorised_mean_moments(bandit, theta, sigma)),
+                              trace(factorised_optimal_moments(bandit, theta, sigma)),
+                              trace(pathwise_moments(bandit, theta, sigma))};
+      double norm_sq = 0;
+      for (const double x : policy_gradient(bandit, theta)) norm_sq += x * x;
+      const bool draws = std::find(std::begin(sampled), std::end(sampled), m) != std::end(sampled);
+      const int n = std::min(most, normals / m);
+      const auto got = draws ? sample(bandit, n) : std::vector<Estimate>{};
+      for (std::size_t j = 0; j < estimators; ++j) {
+        Csv::Row row = {{"m", m},
+                        {"estimator", names[j]},
+                        {"variance_exact", exact[j]},
+                        {"gradient_norm_sq", norm_sq},
+                        {"nsr", exact[j] / norm_sq}};
+        if (draws)
+          row.insert(row.end(), {{"variance", got[j].value}, {"variance_se", got[j].se}, {"n", n * batches}});
+        csv.add_some(row);
+      }
       if (draws)
-        row.insert(row.end(), {{"variance", got[j].value}, {"variance_se", got[j].se}, {"n", n * batches}});
-      csv.add_some(row);
-    }
-    if (draws)
-      text += fmt::format(
-          "m = {:<5} state {:.5g} +- {:.2g}, exact {:.5g};  factorised {:.5g} +- {:.2g}, exact {:.5g}\n", m,
-          got[state].value, got[state].se, exact[state], got[optimal].value, got[optimal].se, exact[optimal]);
-    csv.add_some(
-        {{"m", m}, {"estimator", "state over factorised"}, {"variance_exact", exact[state] / exact[mean]}});
-    csv.add_some(
-        {{"m", m}, {"estimator", "mean over optimal"}, {"variance_exact", exact[mean] / exact[optimal]}});
-  }
+        text += fmt::format(
+            "m = {:<5} state {:.5g} +- {:.2g}, exact {:.5g};  factorised {:.5g} +- {:.2g}, exact {:.5g}\n", m,
+            got[state].value, got[state].se, exact[state], got[optimal].value, got[optimal].se,
+            exact[optimal]);
+      csv.add_some(
+          {{"m", m}, {"estimator", "state over factorised"}, {"variance_exact", exact[state] / exact[mean]}});
+      csv.add_some(
+          {{"m", m}, {"estimator", "mean over optimal"}, {"variance_exact", exact[mean] / exact[optimal]}});
+    });
   return publish("action-dimension", directory, csv, check, std::move(text));
 }
 

@@ -10,6 +10,7 @@
 #include "algorithms/data/returns.h"
 #include "algorithms/exact/tabular.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 #include "experiments/study.h"
 
 namespace lowvar {
@@ -110,7 +111,7 @@ void add_curve(Csv& csv, const Panel& panel, const Exact& exact) {
 }
 
 /// The sampled points; a line for each that is told.
-std::string add_points(Csv& csv, const Panel& panel, const Exact& exact) {
+std::string add_points(Csv& csv, const Panel& panel, const Exact& exact, Keeper keeper) {
   const auto& [world, choice, n] = panel;
   const std::vector<Baseline> baselines = baselines_of(exact);
   Lineup lineup;
@@ -124,7 +125,7 @@ std::string add_points(Csv& csv, const Panel& panel, const Exact& exact) {
   Progress progress(world.id);
   const Measured measured =
       measure(world, choice.policy, choice.theta, lineup.rungs, nullptr, exact.constants,
-              {.trajectories = n, .seed = seed, .progress = std::ref(progress)});
+              {.trajectories = n, .seed = seed, .progress = std::ref(progress), .keeper = std::move(keeper)});
   std::string text;
   for (std::size_t i = 0; i < baselines.size(); ++i) {
     const auto& [name, b, told] = baselines[i];
@@ -165,11 +166,13 @@ Reproduction run_baseline_parabola(Effort effort, bool check, const std::filesys
   std::string text;
   Csv csv({"world", "rung", "b", "trace_cov", "trace_cov_se", "trace_cov_exact", "parabola", "bias",
            "bias_se", "bias_exact", "score_norm_sq", "n"});
-  for (const Panel& panel : panels) {
-    const Exact exact(panel);
-    add_curve(csv, panel, exact);
-    text += add_points(csv, panel, exact);
-  }
+  Parts parts(directory);
+  for (const Panel& panel : panels)
+    parts(csv, text, [&] {
+      const Exact exact(panel);
+      add_curve(csv, panel, exact);
+      text += add_points(csv, panel, exact, parts.keeper());
+    });
   return publish("baseline-parabola", directory, csv, check, std::move(text));
 }
 

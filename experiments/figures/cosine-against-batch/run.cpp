@@ -12,6 +12,7 @@
 #include "algorithms/measure/updates.h"
 #include "experiments/algorithms.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 #include "experiments/study.h"
 
 namespace lowvar {
@@ -71,12 +72,13 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
 
 /// N draws of the run's next update, with cosines to `truth`.
 MeasuredUpdates draw_updates(const Run& run, long N, std::uint64_t stream, const std::vector<double>& truth,
-                             Progress& progress) {
+                             Progress& progress, Keeper keeper) {
   return measure_updates(run, {},
                          {.batches = N,
                           .seed = stream,
                           .truth = std::vector(update_rungs.size(), truth),
-                          .progress = std::ref(progress)});
+                          .progress = std::ref(progress),
+                          .keeper = std::move(keeper)});
 }
 
 /// What an independent set of large batches knows about E g.
@@ -85,10 +87,11 @@ struct Mean {
   Estimate signal;  // |E g|^2, debiased
 };
 
-Mean mean_gradient(const Run& run, long N, Progress& progress) {
+Mean mean_gradient(const Run& run, long N, Progress& progress, Keeper keeper) {
   std::size_t d = 0;
   for (const auto& x : run.policy_parameters()) d += x.size();
-  const auto drawn = draw_updates(run, N, seed + 1, std::vector<double>(d), progress);  // cosines to nothing
+  const auto drawn = draw_updates(run, N, seed + 1, std::vector<double>(d), progress,
+                                  std::move(keeper));  // cosines to nothing
   Moments all;
   for (const auto& block : drawn.measured.blocks)
     if (block[rung].n > 0) all.merge(block[rung]);
@@ -110,11 +113,12 @@ std::vector<double> exact_gradient(const World& world, double gamma, const Learn
 using BySize = std::map<long, std::vector<Quantity>>;
 
 BySize measure_sizes(const Moment& moment, const Sizes& sizes, const std::vector<double>& truth,
-                     Progress& progress) {
+                     Progress& progress, Parts& parts) {
   const std::vector<Truth> unknown(update_rungs.size());
   BySize out;
   for (long n = smallest; n <= sizes.largest; n *= sizes.factor) {
-    const auto drawn = draw_updates(*moment.with_batch(n), sizes.batches_of(n), seed, truth, progress);
+    const auto drawn =
+        draw_updates(*moment.with_batch(n), sizes.batches_of(n), seed, truth, progress, parts.keeper());
     out[n] = quantities(drawn.measured, drawn.rungs, unknown, rung, 0);
     out[n].push_back({"cosine_truth", drawn.cosine_truth[rung], std::nullopt});
   }
@@ -192,21 +196,24 @@ Reproduction run_cosine_against_batch(Effort effort, bool check, const std::file
                                   {"most", sizes.most}});
   std::string text;
   Csv csv({"world", "update", "steps", "quantity", "value", "se", "predicted", "n"});
+  Parts parts(directory);
   for (const Panel& panel : panels) {
     const World world = make_world(panel.world, {}, {});
     const auto algorithm = make_algorithm("ppo", world);
     const auto run = algorithm->start(world, panel.steps, seed);
-    for (const long update : panel.updates) {
-      while (run->updates() < update) run->advance({});
-      const Moment moment{world, *algorithm, panel.steps, run->store()};
-      Progress progress(fmt::format("{}, update {}", world.id, update));
+    for (const long update : panel.updates)
+      parts(csv, text, [&] {
+        while (run->updates() < update) run->advance({});
+        const Moment moment{world, *algorithm, panel.steps, run->store()};
+        Progress progress(fmt::format("{}, update {}", world.id, update));
 
-      const Mean mean = mean_gradient(*moment.with_batch(sizes.largest), sizes.batches_of_truth(), progress);
-      const auto truth = world.mdp ? exact_gradient(world, algorithm->gamma(), run->learned()) : mean.g;
-      const BySize measured = measure_sizes(moment, sizes, truth, progress);
-      text += add_moment(csv, world.id, update, sizes, measured,
-                         theory_of(measured, mean, truth, world.mdp != nullptr));
-    }
+        const Mean mean = mean_gradient(*moment.with_batch(sizes.largest), sizes.batches_of_truth(), progress,
+                                        parts.keeper());
+        const auto truth = world.mdp ? exact_gradient(world, algorithm->gamma(), run->learned()) : mean.g;
+        const BySize measured = measure_sizes(moment, sizes, truth, progress, parts);
+        text += add_moment(csv, world.id, update, sizes, measured,
+                           theory_of(measured, mean, truth, world.mdp != nullptr));
+      });
   }
   return publish("cosine-against-batch", directory, csv, check, std::move(text));
 }

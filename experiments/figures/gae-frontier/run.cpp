@@ -8,6 +8,7 @@
 
 #include "algorithms/exact/tabular.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 #include "experiments/study.h"
 
 namespace lowvar {
@@ -84,7 +85,7 @@ void add_best(Csv& csv, const Setting& at, const std::vector<Point>& curve) {
 }
 
 /// The sampled points from n trajectories; a line for each.
-std::string add_sampled(Csv& csv, const Setting& at, long n) {
+std::string add_sampled(Csv& csv, const Setting& at, long n, Keeper keeper) {
   const auto& [policy, theta] = at.choice;
   Lineup lineup;
   for (const char* lambda : sampled) {
@@ -92,9 +93,9 @@ std::string add_sampled(Csv& csv, const Setting& at, long n) {
     lineup.add(gae, theta, ask_oracle(at.world, policy, theta, theta, gae, at.critic.table));
   }
   Progress progress(fmt::format("{}, {}", at.world.id, at.label));
-  const Measured measured = measure(at.world, policy, theta, lineup.rungs, at.critic.critic,
-                                    make_constants(at.world, at.choice, 0, seed),
-                                    {.trajectories = n, .seed = seed, .progress = std::ref(progress)});
+  const Measured measured = measure(
+      at.world, policy, theta, lineup.rungs, at.critic.critic, make_constants(at.world, at.choice, 0, seed),
+      {.trajectories = n, .seed = seed, .progress = std::ref(progress), .keeper = std::move(keeper)});
   std::string text;
   for (const char* lambda : sampled) {
     const std::string name = fmt::format("gae:{}", lambda);
@@ -136,16 +137,18 @@ Reproduction run_gae_frontier(Effort effort, bool check, const std::filesystem::
   std::string text;
   Csv csv({"world", "critic", "part", "rung", "lambda", "bias_sq", "bias_sq_se", "bias_sq_exact", "bias",
            "bias_se", "bias_exact", "variance", "variance_se", "variance_exact", "mse_exact", "n"});
+  Parts parts(directory);
   for (const Panel& panel : panels)
-    for (const auto& [spec, label] : critics) {
-      Setting at{make_world(panel.world, {}, {}), {}, {}, label};
-      at.choice = make_policy(at.world, "reference");
-      at.critic = make_critic(at.world, at.choice, spec, 0, seed);
-      const std::vector<Point> curve = exact_curve(at, grid);
-      add_curve(csv, at, curve);
-      add_best(csv, at, curve);
-      text += add_sampled(csv, at, choose(effort, panel.smoke, panel.quick, panel.full));
-    }
+    for (const auto& [spec, label] : critics)
+      parts(csv, text, [&, spec = spec, label = label] {
+        Setting at{make_world(panel.world, {}, {}), {}, {}, label};
+        at.choice = make_policy(at.world, "reference");
+        at.critic = make_critic(at.world, at.choice, spec, 0, seed);
+        const std::vector<Point> curve = exact_curve(at, grid);
+        add_curve(csv, at, curve);
+        add_best(csv, at, curve);
+        text += add_sampled(csv, at, choose(effort, panel.smoke, panel.quick, panel.full), parts.keeper());
+      });
   return publish("gae-frontier", directory, csv, check, std::move(text));
 }
 

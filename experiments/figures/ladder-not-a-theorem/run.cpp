@@ -12,6 +12,7 @@
 #include "core/parallel.h"
 #include "experiments/figures/figures.h"
 #include "experiments/figures/ladder-not-a-theorem/baselines.h"
+#include "experiments/parts.h"
 #include "experiments/worlds.h"
 
 namespace lowvar {
@@ -53,6 +54,11 @@ struct Verdict {
   double ratio;      // of the rung's variance to that of the one above
   bool more;         // it has more
   bool across_time;  // but not where every step has parameters of its own
+
+  template <class F>
+  void visit(F&& f) {
+    f("ratio", ratio), f("more", more), f("across_time", across_time);
+  }
 };
 Verdict judge(const Case& c, double above, double rung, const Pair& pair) {
   const auto exceeds = [](double x, double y) { return x > y * (1 + 1e-9); };
@@ -75,6 +81,7 @@ std::vector<std::vector<Verdict>> judge_random(std::span<const Pair> pairs, int 
   Progress progress(fmt::format("random MDPs, T = {}", T));
   constexpr int shard = 16;
   const auto produce = [&](int i) {
+    std::vector<Verdict> judged;  // MDP by MDP, each pair
     for (int k = i * shard; k < std::min(n, (i + 1) * shard); ++k) {
       const Case c = random_case(k, T);
       std::map<std::string, double> known;
@@ -82,13 +89,15 @@ std::vector<std::vector<Verdict>> judge_random(std::span<const Pair> pairs, int 
         if (!known.contains(rung)) known[rung] = variance(c.mdp, c.pi, rung);
         return known[rung];
       };
-      for (std::size_t j = 0; j < pairs.size(); ++j)
-        out[j][static_cast<std::size_t>(k)] = judge(c, of(pairs[j].above), of(pairs[j].rung), pairs[j]);
+      for (const Pair& pair : pairs) judged.push_back(judge(c, of(pair.above), of(pair.rung), pair));
     }
-    return 0;
+    return judged;
   };
-  ordered_reduce((n + shard - 1) / shard, produce,
-                 [&](int i, int) { progress(std::min(n, (i + 1) * shard), n); });
+  ordered_reduce((n + shard - 1) / shard, produce, [&](int i, const std::vector<Verdict>& judged) {
+    for (std::size_t k = 0; k < judged.size(); ++k)
+      out[k % pairs.size()][static_cast<std::size_t>(i * shard) + k / pairs.size()] = judged[k];
+    progress(std::min(n, (i + 1) * shard), n);
+  });
   return out;
 }
 
@@ -168,8 +177,9 @@ Reproduction run_ladder_not_a_theorem(Effort effort, bool check, const std::file
             more > 0 ? fmt::format(", {:.0f} % of them across time only", 100 * across / more) : "");
     }
   };
-  tally("ladder", ladder, horizon, n);
-  for (const int T : horizons) tally("horizon", by_horizon, T, n / 4);
+  Parts parts(directory);
+  parts(csv, text, [&] { tally("ladder", ladder, horizon, n); });
+  for (const int T : horizons) parts(csv, text, [&] { tally("horizon", by_horizon, T, n / 4); });
 
   for (const auto& [name, at] : examples()) {
     const Case apart = unrolled(at);

@@ -10,6 +10,7 @@
 #include "algorithms/exact/tabular.h"
 #include "algorithms/train/kl_step.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 #include "experiments/study.h"
 
 namespace lowvar {
@@ -145,25 +146,28 @@ Reproduction run_ladder(Effort effort, bool check, const std::filesystem::path& 
            "n", "note"});
   std::string text = fmt::format("{:<14} {:<34} {:>12} {:>10} {:>12} {:>9} {:>11}\n", "world", "rung",
                                  "variance", "+-", "exact", "ratio", "bias");
-  for (const Panel& panel : panels) {
-    const World world = make_world(panel.world, {}, {});
-    const PolicyChoice before = make_policy(world, "reference");
-    const auto N = trajectories(panel);
-    const auto pilot = static_cast<int>(std::min<long>(N, 4096));
-    const FittedCritic critic = make_critic(world, before, world.mdp ? "exact" : "learned", pilot, seed);
-    const Constants constants = make_constants(world, before, pilot, seed);
-    const Parameters after = updated(world, before, critic.critic, constants, pilot);
-    const Lineup lineup = lineup_of(world, before, after, critic.table);
-    Progress progress(panel.world);
-    const Measured measured =
-        measure(world, before.policy, before.theta, lineup.rungs, critic.critic, constants,
-                {.trajectories = N,
-                 .seed = seed,
-                 .relative_to = lineup.at(unbiased),
-                 .progress = std::ref(progress)});
+  Parts parts(directory);
+  for (const Panel& panel : panels)
+    parts(csv, text, [&] {
+      const World world = make_world(panel.world, {}, {});
+      const PolicyChoice before = make_policy(world, "reference");
+      const auto N = trajectories(panel);
+      const auto pilot = static_cast<int>(std::min<long>(N, 4096));
+      const FittedCritic critic = make_critic(world, before, world.mdp ? "exact" : "learned", pilot, seed);
+      const Constants constants = make_constants(world, before, pilot, seed);
+      const Parameters after = updated(world, before, critic.critic, constants, pilot);
+      const Lineup lineup = lineup_of(world, before, after, critic.table);
+      Progress progress(panel.world);
+      const Measured measured =
+          measure(world, before.policy, before.theta, lineup.rungs, critic.critic, constants,
+                  {.trajectories = N,
+                   .seed = seed,
+                   .relative_to = lineup.at(unbiased),
+                   .progress = std::ref(progress),
+                   .keeper = parts.keeper()});
 
-    text += add_rungs(csv, world, lineup, measured, after);
-  }
+      text += add_rungs(csv, world, lineup, measured, after);
+    });
   return publish("ladder", directory, csv, check, std::move(text));
 }
 

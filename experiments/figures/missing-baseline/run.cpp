@@ -9,6 +9,7 @@
 
 #include "algorithms/exact/lqr.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 
 namespace lowvar {
 namespace {
@@ -92,7 +93,8 @@ Reproduction run_missing_baseline(Effort effort, bool check, const std::filesyst
                             variance, estimators[j], x, se, K, l / (grad_l * grad_l));
     }
   };
-  for (const char* sigma2 : table) add("table", sigma2, true);
+  Parts parts(directory);
+  for (const char* sigma2 : table) parts(csv, text, [&] { add("table", sigma2, true); });
   for (int i = -16; i <= 4; ++i) add("curve", fmt::format("{:.6g}", std::pow(10, i / 4.0)), false);
   return publish("missing-baseline", directory, csv, check, std::move(text));
 }

@@ -9,6 +9,7 @@
 
 #include "algorithms/exact/lqr.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 
 namespace lowvar {
 namespace {
@@ -83,11 +84,14 @@ Reproduction run_noise_to_signal(Effort effort, bool check, const std::filesyste
 
   // The map, from 1e-4 to 1e4 both ways; `along` is the value where sigma^2 = 1 on the same diagonal.
   const int half = 4 * cells;
+  Parts parts(directory);
   for (int i = -half; i <= half; ++i)
-    for (int j = -half; j <= half; ++j)
-      add("map", "", std::pow(10, static_cast<double>(i) / cells),
-          std::pow(10, static_cast<double>(j) / cells),
-          at(1, std::pow(10, static_cast<double>(j - i) / cells)).nsr());
+    parts(csv, text, [&] {
+      for (int j = -half; j <= half; ++j)
+        add("map", "", std::pow(10, static_cast<double>(i) / cells),
+            std::pow(10, static_cast<double>(j) / cells),
+            at(1, std::pow(10, static_cast<double>(j - i) / cells)).nsr());
+    });
 
   const LinearGaussianPolicy idle{{{0, 0}}, {std::log(0.1) / 2}};
   for (const auto& [name, rho] : systems)

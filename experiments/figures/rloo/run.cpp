@@ -9,6 +9,7 @@
 
 #include "algorithms/exact/bandit.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 
 namespace lowvar {
 namespace {
@@ -71,26 +72,28 @@ Reproduction run_rloo(Effort effort, bool check, const std::filesystem::path& ou
 
   const Bandit bandit = fixed_bandit(rewards);
   const std::vector<double> pi = softmax(logits), gradient = bandit_moments(bandit, pi).gradient;
+  Parts parts(directory);
   for (const int N : sizes)
-    for (const auto& [name, advantage] : methods) {
-      const ExactMoments exact = group_moments(bandit, pi, N, advantage);
-      const auto [value, se] = sample(bandit, pi, N, groups, advantage);
-      const std::string method = name;
-      const double formula = method == "rloo"         ? trace(rloo_moments(bandit, pi, N))
-                             : method == "group mean" ? trace(group_mean_moments(bandit, pi, N))
-                                                      : NAN;
-      csv.add_some({{"part", "bandit"},
-                    {"method", name},
-                    {"N", N},
-                    {"variance", value},
-                    {"variance_se", se},
-                    {"variance_exact", trace(exact)},
-                    {"variance_formula", formula},
-                    {"bias", bias_norm(exact, gradient)}});
-      if (N == 4)
-        text += fmt::format("N = 4  {:<10} variance {:.5f} +- {:.5f}, exact {:.5f}\n", name, value, se,
-                            trace(exact));
-    }
+    for (const auto& [name, advantage] : methods)
+      parts(csv, text, [&, name = name, advantage = advantage] {
+        const ExactMoments exact = group_moments(bandit, pi, N, advantage);
+        const auto [value, se] = sample(bandit, pi, N, groups, advantage);
+        const std::string method = name;
+        const double formula = method == "rloo"         ? trace(rloo_moments(bandit, pi, N))
+                               : method == "group mean" ? trace(group_mean_moments(bandit, pi, N))
+                                                        : NAN;
+        csv.add_some({{"part", "bandit"},
+                      {"method", name},
+                      {"N", N},
+                      {"variance", value},
+                      {"variance_se", se},
+                      {"variance_exact", trace(exact)},
+                      {"variance_formula", formula},
+                      {"bias", bias_norm(exact, gradient)}});
+        if (N == 4)
+          text += fmt::format("N = 4  {:<10} variance {:.5f} +- {:.5f}, exact {:.5f}\n", name, value, se,
+                              trace(exact));
+      });
 
   // Two answers, one right: the gradient is p (1 - p) (-1, 1).
   for (int i = 1; i < 200; ++i) {

@@ -7,6 +7,7 @@
 
 #include "algorithms/exact/quadrature.h"
 #include "experiments/figures/figures.h"
+#include "experiments/parts.h"
 
 namespace lowvar {
 namespace {
@@ -82,48 +83,50 @@ Reproduction run_score_pathwise_measure(Effort effort, bool check, const std::fi
   std::string text;
   Csv csv({"family", "theta", "part", "k", "gradient", "score", "score_mean", "score_optimal", "pathwise",
            "measure_valued", "crossing", "disagreement"});
+  Parts parts(directory);
   for (const Family& family : families)
-    for (const auto& [theta, name] : parameters) {
-      double disagreement = 0;  // of the three estimators about the gradient
-      const auto add = [&](const char* part, double k) {
-        const Objective f = family.at(k);
-        const auto score = score_function_moments(f, mu, sigma, theta);
-        const auto path = pathwise_moments(f, mu, sigma, theta),
-                   measure = measure_valued_moments(f, mu, sigma, theta);
-        disagreement = std::max(
-            {disagreement, std::abs(path.mean - score.gradient), std::abs(measure.mean - score.gradient)});
-        csv.add_some({{"family", family.name},
-                      {"theta", name},
-                      {"part", part},
-                      {"k", fmt::format("{:.12g}", k)},
-                      {"gradient", score.gradient},
-                      {"score", score.variance(0)},
-                      {"score_mean", score.variance(score.F)},
-                      {"score_optimal", score.optimal_variance},
-                      {"pathwise", path.variance},
-                      {"measure_valued", measure.variance}});
-      };
-      for (int i = 0; i < points; ++i) {
-        const double at = i / (points - 1.0);
-        add("curve", family.logarithmic ? family.low * std::pow(family.high / family.low, at)
-                                        : family.low + (family.high - family.low) * at);
-      }
-      for (const double k : family.table) add("table", k);
-      csv.add_some(
-          {{"family", family.name}, {"theta", name}, {"part", "worst"}, {"disagreement", disagreement}});
-      text += fmt::format("{:<10} {:<6} the gradients agree to {:.1e}", family.name, name, disagreement);
-      for (const bool optimal : {false, true}) {
-        if (!family.crosses) continue;
-        const double k = crossing(family, theta, optimal);
-        csv.add_some({{"family", family.name},
-                      {"theta", name},
-                      {"part", optimal ? "crossing, b*" : "crossing"},
-                      {"pathwise", pathwise_moments(family.at(k), mu, sigma, theta).variance},
-                      {"crossing", k}});
-        text += fmt::format(";  pathwise loses to {} from k = {:.5f}", optimal ? "b*" : "b = 0", k);
-      }
-      text += fmt::format("\n");
-    }
+    for (const auto& [theta, name] : parameters)
+      parts(csv, text, [&, theta = theta, name = name] {
+        double disagreement = 0;  // of the three estimators about the gradient
+        const auto add = [&](const char* part, double k) {
+          const Objective f = family.at(k);
+          const auto score = score_function_moments(f, mu, sigma, theta);
+          const auto path = pathwise_moments(f, mu, sigma, theta),
+                     measure = measure_valued_moments(f, mu, sigma, theta);
+          disagreement = std::max(
+              {disagreement, std::abs(path.mean - score.gradient), std::abs(measure.mean - score.gradient)});
+          csv.add_some({{"family", family.name},
+                        {"theta", name},
+                        {"part", part},
+                        {"k", fmt::format("{:.12g}", k)},
+                        {"gradient", score.gradient},
+                        {"score", score.variance(0)},
+                        {"score_mean", score.variance(score.F)},
+                        {"score_optimal", score.optimal_variance},
+                        {"pathwise", path.variance},
+                        {"measure_valued", measure.variance}});
+        };
+        for (int i = 0; i < points; ++i) {
+          const double at = i / (points - 1.0);
+          add("curve", family.logarithmic ? family.low * std::pow(family.high / family.low, at)
+                                          : family.low + (family.high - family.low) * at);
+        }
+        for (const double k : family.table) add("table", k);
+        csv.add_some(
+            {{"family", family.name}, {"theta", name}, {"part", "worst"}, {"disagreement", disagreement}});
+        text += fmt::format("{:<10} {:<6} the gradients agree to {:.1e}", family.name, name, disagreement);
+        for (const bool optimal : {false, true}) {
+          if (!family.crosses) continue;
+          const double k = crossing(family, theta, optimal);
+          csv.add_some({{"family", family.name},
+                        {"theta", name},
+                        {"part", optimal ? "crossing, b*" : "crossing"},
+                        {"pathwise", pathwise_moments(family.at(k), mu, sigma, theta).variance},
+                        {"crossing", k}});
+          text += fmt::format(";  pathwise loses to {} from k = {:.5f}", optimal ? "b*" : "b = 0", k);
+        }
+        text += fmt::format("\n");
+      });
   return publish("score-pathwise-measure", directory, csv, check, std::move(text));
 }
 
