@@ -2,6 +2,7 @@
 tree, against it, and uses its command line; then SOURCE/loss, which needs the engine alone."""
 import csv
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -10,8 +11,8 @@ import tempfile
 build, source = sys.argv[1:]
 
 
-def run(*command, status=0):
-    done = subprocess.run(command, capture_output=True, text=True)
+def run(*command, status=0, **environment):
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
     if done.returncode != status:
         sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}, not {status}:\n{(done.stdout + done.stderr)[-4000:]}")
     return done.stdout + done.stderr
@@ -57,6 +58,25 @@ with tempfile.TemporaryDirectory(prefix="lowvar_outside_") as scratch:
     expect("walk " not in run(installed, "list", "envs"), "the installed lowvar is as it was")
     expect((prefix / "share/lowvar/experiments/figures/ladder/plot.py").is_file(), "the scripts that draw are installed")
     run(installed, "env", "render", "--env", "four-rooms", "--out", out / "rooms.png")
+
+    # Wherever it is moved to, and whatever else would be loaded: the same OpenBLAS, and the same bytes.
+    def outputs(of, **environment):
+        run(of, "train", "ppo", "--env", "CartPole-v1", "--steps", "4096", "--seeds", "0..1", "--evaluation-episodes", "2",
+            "--overwrite", "--out", out / "moved", **environment)
+        machine = json.loads((out / "moved" / "machine.json").read_text())
+        expect(machine["blas_flavour"] == "openmp", f"{of} finds the OpenMP flavour of OpenBLAS: {machine}")
+        hashes = json.loads((out / "moved" / "outputs.json").read_text())["xxh64"]
+        return {name: value for name, value in hashes.items()
+                if name != "manifest.json" and not name.startswith("checkpoints/")}  # which name the program
+
+    right = outputs(pathlib.Path(build) / "lowvar")
+    prefix = prefix.rename(prefix.with_name("moved prefix"))
+    installed = prefix / "bin" / "lowvar"
+    for of in installed, program:
+        for threads in "1", "2", "3":
+            other = "/usr/lib/x86_64-linux-gnu/openblas-pthread"
+            expect(outputs(of, OMP_NUM_THREADS=threads, LD_LIBRARY_PATH=other) == right,
+                   f"{of} with {threads} threads gives the bytes of the build tree")
 
     # The engine without what the command line needs.
     loss, engine = pathlib.Path(source) / "loss", out / "engine"

@@ -88,7 +88,8 @@ TEST(CliSolve, NewWorldsHaveTheirOracles) {
     const auto run =
         lowvar(std::string("exact --json --horizon 10 --estimators togo,togo-value --env ") + env);
     ASSERT_EQ(run.status, 0) << run.err;
-    for (const auto& [name, each] : Json::parse(run.out).at("estimators").items())
+    const Json out = Json::parse(run.out);
+    for (const auto& [name, each] : out.at("estimators").items())
       EXPECT_LT(each.at("bias_norm"), 1e-9) << env << " " << name;
   }
 }

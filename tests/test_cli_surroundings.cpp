@@ -1,6 +1,6 @@
 // What surrounds a run: who reads its table, what its directory is called and holds, who else writes there,
-// what can draw, and parameters that stop being numbers. Nothing of that loses a result, runs a command or
-// passes for a success.
+// what can draw, which BLAS is loaded, and parameters that stop being numbers. Nothing of that loses a
+// result, changes one, runs a command or passes for a success.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
@@ -217,6 +217,31 @@ TEST(Surroundings, ADirectoryThatAnotherProcessWritesIsRefused) {
       second);
 }
 
+TEST(Surroundings, ReproduceAllAsksFirst) {
+  const auto out = scratch("all");
+  ASSERT_EQ(lowvar(variance_into(out / "rloo")).status, 0);
+  const auto before = files(out);
+  expect_refusal(lowvar("reproduce all --smoke --out " + word(out)), 2, "rloo holds another run");
+  EXPECT_EQ(files(out), before) << "no figure was begun";
+}
+
+TEST(Surroundings, ExportedGradientsReplaceNothing) {
+  const auto out = scratch("exported");
+  const fs::path file = out / "g.npy";
+  const std::string exporting = variance_into(out / "v") + " --export-gradients " + word(file);
+  std::ofstream(file) << "mine";
+  expect_refusal(lowvar(exporting), 2, "g.npy is there already");
+  EXPECT_EQ(contents(file), "mine");
+  EXPECT_FALSE(fs::exists(out / "v"));
+  ASSERT_EQ(lowvar(exporting + " --overwrite").status, 0);
+  const std::string gradients = contents(file);
+  EXPECT_TRUE(gradients.starts_with("\x93NUMPY"));
+  ASSERT_EQ(lowvar(exporting).status, 0) << "the same command may be given again";
+  EXPECT_EQ(contents(file), gradients);
+  expect_refusal(lowvar(variance_into(out / "w") + " --export-gradients " + word(file)), 2,
+                 "is there already");
+}
+
 // ---- drawing ----
 
 TEST(Surroundings, WithoutMatplotlibResultsAreWholeAndTheFigureIsDrawnLater) {
@@ -237,32 +262,133 @@ TEST(Surroundings, WithoutMatplotlibResultsAreWholeAndTheFigureIsDrawnLater) {
     EXPECT_NE(run.out, "");
     expect_whole(directory);
     EXPECT_FALSE(fs::exists(directory / (stem + std::string(".svg")))) << "a drawing of an earlier run stays";
-    const std::string draws = run.err.substr(run.err.find("this draws them: ") + 17);
-    EXPECT_EQ(start(draws.substr(0, draws.find('\n')), "").status, 0) << draws;
-    EXPECT_TRUE(fs::exists(directory / (stem + std::string(".svg"))));
+    const std::string draws = run.err.substr(run.err.find("this draws it: lowvar ") + 22);
+    expect_refusal(lowvar(draws.substr(0, draws.find('\n')), without), 2, "no matplotlib here");
+    const auto later = lowvar(draws.substr(0, draws.find('\n')));
+    EXPECT_EQ(later.status, 0) << draws << later.err;
+    expect_whole(directory);
+    const auto drawn_later = files(directory);
+    EXPECT_TRUE(drawn_later.contains(stem + std::string(".svg")));
+    ASSERT_EQ(lowvar(command).status, 0);
+    EXPECT_EQ(drawn_later, files(directory)) << "drawn later and at once";
+    ASSERT_EQ(lowvar("draw " + word(directory)).status, 0);
+    EXPECT_EQ(drawn_later, files(directory)) << "drawn twice";
   }
-  EXPECT_EQ(contents(out / "it's" / "learning_curve.svg"), drawn.at("learning_curve.svg"));
+  EXPECT_EQ(files(out / "it's"), drawn);
   EXPECT_EQ(lowvar(variance_into(out / "v"), without).status, 0);
   expect_refusal(lowvar("env render --env CartPole-v1 --out " + word(out / "x.png"), without), 2,
                  "no matplotlib here");
   EXPECT_FALSE(fs::exists(out / "x.png"));
 }
 
+TEST(Surroundings, OnlyWhatIsFinishedAndWholeIsDrawn) {
+  const auto out = scratch("draw");
+  const fs::path run = out / "run";
+  const std::string draws = "draw " + word(run);
+  expect_refusal(lowvar("draw " + word(out / "nowhere")), 2, "holds no results of lowvar");
+  ASSERT_EQ(lowvar(variance_into(out / "v")).status, 0);
+  auto before = files(out / "v");
+  expect_refusal(lowvar("draw " + word(out / "v")), 2, "holds nothing to draw");
+  EXPECT_EQ(files(out / "v"), before);
+
+  ASSERT_EQ(lowvar(train_into(run)).status, 0);
+  before = files(run);
+  const int file = ::open((run / ".lock").c_str(), O_RDWR);
+  ASSERT_EQ(::flock(file, LOCK_EX | LOCK_NB), 0);
+  expect_refusal(lowvar(draws), 2, "is being written by another process");
+  ::close(file);
+  EXPECT_EQ(files(run), before);
+
+  std::ofstream(run / "episodes.csv", std::ios::app) << "0,9999,1,1\n";
+  expect_refusal(lowvar(draws), 2, "episodes.csv is not what the run wrote");
+  std::ofstream(run / "episodes.csv") << before.at("episodes.csv");
+  EXPECT_EQ(files(run), before);
+  fs::remove(run / "outputs.json");
+  expect_refusal(lowvar(draws), 2, "is not finished");
+  std::ofstream(run / "outputs.json") << R"({"status":3,"xxh64":{}})";
+  expect_refusal(lowvar(draws), 3, "stopped by a numerical fault");
+  std::ofstream(run / "outputs.json") << before.at("outputs.json");
+
+  // A manifest names no program.
+  fs::create_directories(out / "f");
+  std::ofstream(out / "f" / "plot.py") << "open('INJECTED', 'w')\n";
+  std::ofstream(out / "f" / "manifest.json") << Json{{"config", {{"figure", (out / "f").string()}}}};
+  std::ofstream(out / "f" / "outputs.json") << R"({"status":0,"xxh64":{}})";
+  expect_refusal(lowvar("draw " + word(out / "f")), 2, "holds nothing to draw");
+  EXPECT_FALSE(fs::exists("INJECTED"));
+
+  // Runs are found from where they were compared.
+  ASSERT_EQ(start("cd " + word(out) + " && " LOWVAR_BINARY, "compare run run --out c").status, 0);
+  const auto compared = files(out / "c");
+  ASSERT_EQ(lowvar("draw " + word(out / "c")).status, 0);
+  EXPECT_EQ(files(out / "c"), compared);
+}
+
+// ---- BLAS ----
+
+/// The library of Debian's pthread flavour, or of its serial one; empty where that is not installed.
+std::string other_flavour(const std::string& name) {
+  const fs::path library = "/usr/lib/x86_64-linux-gnu/openblas-" + name + "/libopenblas.so.0";
+  return fs::exists(library) ? library.string() : "";
+}
+
+TEST(Surroundings, TheFlavourOfOpenBlasChangesNoByte) {
+  const auto out = scratch("flavours");
+  const auto of_run = [&](const std::string& environment, const std::string& flavour,
+                          const std::string& program = LOWVAR_BINARY) {
+    const auto measured = start(
+        program, "variance --env CartPole-v1 --estimators togo --trajectories 256 --out " + word(out / "run"),
+        "OPENBLAS_CORETYPE=Haswell " + environment);  // kernels whose bits depend on the number of threads
+    EXPECT_EQ(measured.status, 0) << environment << ": " << measured.err;
+    EXPECT_EQ(Json::parse(contents(out / "run" / "machine.json")).at("blas_flavour"), flavour) << environment;
+    return files(out / "run");
+  };
+  const auto right = of_run("OMP_NUM_THREADS=1", "openmp");
+  std::vector<std::array<std::string, 2>> surroundings = {{"", "openmp"}};
+  for (const std::string name : {"pthread", "serial"}) {
+    const std::string library = other_flavour(name);
+    if (library.empty()) continue;
+    surroundings.push_back({"LD_LIBRARY_PATH=" + fs::path(library).parent_path().string(), "openmp"});
+    // Stronger than what the program can ask for.
+    surroundings.push_back({"LD_PRELOAD=" + library, name == "pthread" ? "pthreads" : name});
+  }
+  for (const auto& [environment, flavour] : surroundings)
+    for (const char* threads : {"1", "2", "3"})
+      EXPECT_EQ(of_run(environment + " OMP_NUM_THREADS=" + threads, flavour), right)
+          << environment << ", " << threads << " threads";
+  // The program alone, elsewhere.
+  fs::create_directories(out / "elsewhere");
+  fs::copy(LOWVAR_BINARY, out / "elsewhere" / "lowvar");
+  EXPECT_EQ(of_run("OMP_NUM_THREADS=2 " + surroundings.back()[0], surroundings.back()[1],
+                   out / "elsewhere" / "lowvar"),
+            right);
+}
+
+TEST(Surroundings, ABlasThatIsNotOpenBlasIsRefused) {
+  const auto out = scratch("other_blas");
+  expect_refusal(lowvar(variance_into(out / "v"), "LD_PRELOAD=" LOWVAR_PRELOAD "/other_blas.so"), 2,
+                 "cblas_dgemm comes from " LOWVAR_PRELOAD "/other_blas.so");
+  EXPECT_FALSE(fs::exists(out / "v"));
+}
+
 // ---- numbers ----
 
 TEST(Surroundings, ARunWhoseParametersStopBeingNumbersIsNoResult) {
   const auto out = scratch("not_finite");
-  const std::string settings[][2] = {{"a2c --env CartPole-v1", "--set learning_rate=1e300"},
-                                     {"ppo --env Pendulum-v1", "--set learning_rate=1e300"},
-                                     {"a3c --env CartPole-v1", "--set learning_rate=1e300 --set workers=1"},
-                                     {"ddpg --env Pendulum-v1", "--set learning_rate=1e300 --set warmup=100"},
-                                     {"apg --env double-integrator", "--set learning_rate=1e300"}};
-  for (const auto& [what, how] : settings) {
+  const char* const array = "holds a number that is not finite after ";
+  const std::string settings[][3] = {
+      {"a2c --env CartPole-v1", "--set learning_rate=1e300", array},
+      {"ppo --env Pendulum-v1", "--set learning_rate=1e300", array},
+      {"a3c --env CartPole-v1", "--set learning_rate=1e300 --set workers=1", array},
+      {"ddpg --env Pendulum-v1", "--set learning_rate=1e300 --set warmup=100", array},
+      // Gains that are finite, of states that are: their product is not.
+      {"apg --env double-integrator", "--set learning_rate=1e300", "a mean action that is not finite"}};
+  for (const auto& [what, how, says] : settings) {
     SCOPED_TRACE(what);
     const fs::path run = out / what.substr(0, what.find(' '));
     const auto trained = lowvar("train " + what + " --seeds 0..1 --steps 20000 --evaluation-episodes 2 " +
                                 how + " --out " + word(run));
-    expect_refusal(trained, 3, "holds a number that is not finite after ");
+    expect_refusal(trained, 3, says);
     EXPECT_EQ(Json::parse(contents(run / "outputs.json")).at("status"), 3);
     EXPECT_FALSE(fs::exists(run / "summary.json"));
     expect_refusal(lowvar("evaluate " + word(run)), 3, "stopped by a numerical fault");
@@ -281,10 +407,35 @@ TEST(Surroundings, APolicyThatIsNoNumberIsNotScored) {
   const std::size_t values = policy.find("\"values\":[") + 10;
   policy.replace(values, policy.find(',', values) - values, "null");
   std::ofstream(run / "policy-0.json") << policy;
+  fs::remove(run / "outputs.json");  // whose hash the policy has no longer
   expect_refusal(lowvar("evaluate " + word(run)), 3, "not finite");
+  expect_refusal(lowvar("compare " + word(run) + " --out " + word(run.parent_path() / "c")), 3, "not finite");
   expect_refusal(lowvar("variance --env chain --policy run:" + word(run) +
                         " --estimators togo --trajectories 64 --out " + word(run.parent_path() / "v")),
                  3, "not finite");
+}
+
+TEST(Surroundings, APolicyActsByNumbersAlone) {
+  const auto run = scratch("infinite_policy") / "run";
+  ASSERT_EQ(
+      lowvar("train ppo --env CartPole-v1 --seeds 0 --steps 4096 --evaluation-episodes 2 --out " + word(run))
+          .status,
+      0);
+  Json policy = Json::parse(contents(run / "policy-0.json"));
+  int sign = 1;  // finite parameters, whose sums are not
+  for (auto& array : policy["policy"]["parameters"])
+    for (auto& x : array["values"]) x = (sign = -sign) * 1e308;
+  std::ofstream(run / "policy-0.json") << policy;
+  fs::remove(run / "outputs.json");
+  const fs::path v = run.parent_path() / "v";
+  for (const std::string& command :
+       {"evaluate " + word(run), "env rollout --env CartPole-v1 --policy run:" + word(run),
+        "variance --env CartPole-v1 --policy run:" + word(run) +
+            " --estimators togo --trajectories 64 --out " + word(v)})
+    expect_refusal(lowvar(command), 3, "a probability that is not finite");
+  EXPECT_EQ(Json::parse(contents(v / "outputs.json")).at("status"), 3);
+  expect_refusal(lowvar("exact --env double-integrator --estimators togo --policy run:" + word(run)), 2,
+                 "does not fit");
 }
 
 }  // namespace

@@ -214,7 +214,7 @@ TEST(CliTrain, BadInputGetsOneSentence) {
   refused(ppo + "--config " + (out / "unknown.toml").string(), "unknown.toml, line 2: unknown option 'learning_rat'");
   refused(ppo + "--config " + (out / "broken.toml").string(), "broken.toml, line 1");
   refused(ppo + "--config " + (out / "type.toml").string(), "envs must be a whole number, got 'many'");
-  refused(ppo + "--config nowhere.toml", "cannot read nowhere.toml");
+  refused(ppo + "--config nowhere.toml", "nowhere.toml: there is no such file");
   refused(ppo + "--measure-variance every=3", "needs both");
   refused("train ddpg --env CartPole-v1 --out " + out.string(), "are choices");
   refused("train q-actor-critic --env Pendulum-v1 --out " + out.string(), "acts by vectors");

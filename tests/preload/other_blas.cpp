@@ -1,0 +1,2 @@
+// A BLAS that is not OpenBLAS, as far as its name goes.
+extern "C" void cblas_dgemm() {}
