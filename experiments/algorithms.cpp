@@ -290,8 +290,7 @@ std::string learned_as_json(const World& world, const Learned& learned) {
 }
 
 std::filesystem::path policy_file(const std::filesystem::path& directory) {
-  expect_no_fault(directory);
-  expect_unchanged(directory);
+  expect_sound(directory);
   const Json summary = read_json(directory / "summary.json");
   expect(summary.is_object() && summary.contains("seeds") && !summary.at("seeds").empty(), "cannot read ",
          (directory / "summary.json").string(), ": is it a directory that `lowvar train` wrote?");

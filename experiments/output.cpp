@@ -199,7 +199,7 @@ std::vector<std::vector<std::string>> csv_records(std::string_view text) {
 }  // namespace
 
 Csv::Csv(std::vector<std::string> columns)
-    : columns_(std::move(columns)), text_(csv_line({columns_.begin(), columns_.end()})) {
+    : columns_(std::move(columns)), text_(csv_line({columns_.begin(), columns_.end()})), head_(text_.size()) {
   for (std::size_t i = 0; i < columns_.size(); ++i)
     expect(std::find(columns_.begin(), columns_.begin() + static_cast<long>(i), columns_[i]) ==
                columns_.begin() + static_cast<long>(i),
@@ -351,6 +351,11 @@ void expect_no_fault(const std::filesystem::path& directory) {
                               " was stopped by a numerical fault, and there is no result of it"));
 }
 
+void expect_sound(const std::filesystem::path& directory) {
+  expect_no_fault(directory);
+  expect_unchanged(directory);
+}
+
 void amend(const std::filesystem::path& directory, const std::vector<std::string>& files,
            const std::function<void()>& make) {
   expect(is_there(directory / "manifest.json"), directory.string(),
@@ -362,8 +367,7 @@ void amend(const std::filesystem::path& directory, const std::vector<std::string
   Json outputs = read_json(directory / "outputs.json");
   expect(outputs.is_object() && outputs.contains("xxh64"), "the run of ", directory.string(),
          " is not finished: there is no outputs.json; `lowvar resume` goes on with it");
-  expect_no_fault(directory);
-  expect_unchanged(directory);
+  expect_sound(directory);
   Json& hashes = outputs["xxh64"];
   for (const auto& name : files) hashes.erase(name);
   write_file(directory / "outputs.json", json_text(outputs));

@@ -46,12 +46,21 @@ class Csv {
   /// Rows that were made by another of the same columns, as text.
   void add_lines(std::string_view lines) { text_ += lines; }
   const std::string& text() const { return text_; }
+  /// The rows alone, as text.
+  std::string_view lines() const { return std::string_view(text_).substr(head_); }
+
+  /// Restored into one of the same columns.
+  template <class F>
+  void visit(F&& f) {
+    f("text", text_);
+  }
 
  private:
   void append(const Row& row, bool whole);
 
   std::vector<std::string> columns_;
   std::string text_;
+  std::size_t head_;  // how much of it names the columns
 };
 
 /// The rows of a CSV file, fields by their columns. Throws Error where a row is not as wide as the first.
@@ -124,11 +133,13 @@ void expect_free(const std::filesystem::path& directory, const nlohmann::ordered
 /// Removes the run that a directory holds, finished or not: its records, its checkpoints, and its files.
 /// Throws Error where another process writes it.
 void remove_run(const std::filesystem::path& directory);
-/// Throws Error where the directory holds a finished run and a file, not one of `others`, that is not what
-/// its outputs.json says.
+/// Throws Error where the directory holds a finished run and a file that is not what its outputs.json says;
+/// not for a drawing, from which nothing is read.
 void expect_unchanged(const std::filesystem::path& directory);
 /// Throws NumericalFault where the run that a directory holds was stopped by one.
 void expect_no_fault(const std::filesystem::path& directory);
+/// Both, for those who take results.
+void expect_sound(const std::filesystem::path& directory);
 /// Makes files of a finished run, and records them in its outputs.json as its last. Throws Error where there
 /// is no such run, a file is not what it wrote, another process writes there, or `make` throws, after which
 /// the run is without these files; NumericalFault as expect_no_fault does.

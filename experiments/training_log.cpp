@@ -16,21 +16,13 @@ namespace {
 constexpr std::size_t window = 100;  // episodes in a mean
 constexpr int lines = 200;           // of progress a seed, about
 
-const std::vector<std::string> progress_columns = {
-    "seed",          "update",       "step",          "episodes",           "return",
-    "entropy",       "kl",           "clip_fraction", "explained_variance", "value_loss",
-    "gradient_norm", "gradient_snr", "learning_rate"};
-const std::vector<std::string> episode_columns = {"seed", "step", "return", "length"};
-
-/// A line of a file of these columns.
-std::string line(const std::vector<std::string>& columns, const Csv::Row& row) {
-  Csv csv(columns);
-  const std::size_t head = csv.text().size();
-  csv.add(row);
-  return csv.text().substr(head);
-}
-
 }  // namespace
+
+Csv progress_table() {
+  return Csv({"seed", "update", "step", "episodes", "return", "entropy", "kl", "clip_fraction",
+              "explained_variance", "value_loss", "gradient_norm", "gradient_snr", "learning_rate"});
+}
+Csv episode_table() { return Csv({"seed", "step", "return", "length"}); }
 
 // ---- Diary ----
 
@@ -46,27 +38,26 @@ void Diary::saw(const Episode& e) {
   if (recent_.size() > window) sum_ -= recent_.front(), recent_.erase(recent_.begin());
   ++count_;
   if (recent_.size() == window) best_ = std::isnan(best_) ? mean() : std::max(best_, mean());
-  episodes_ +=
-      line(episode_columns, {{"seed", seed_}, {"step", e.at}, {"return", e.total}, {"length", e.length}});
+  episodes_.add({{"seed", seed_}, {"step", e.at}, {"return", e.total}, {"length", e.length}});
 }
 
 bool Diary::saw(const UpdateReport& u) {
   step_ = u.step;
   if (u.step < next_ && u.update > 0) return false;
   next_ = u.step + every_;
-  progress_ += line(progress_columns, {{"seed", seed_},
-                                       {"update", u.update},
-                                       {"step", u.step},
-                                       {"episodes", count_},
-                                       {"return", mean()},
-                                       {"entropy", u.entropy},
-                                       {"kl", u.kl},
-                                       {"clip_fraction", u.clip_fraction},
-                                       {"explained_variance", u.explained_variance},
-                                       {"value_loss", u.value_loss},
-                                       {"gradient_norm", u.gradient_norm},
-                                       {"gradient_snr", u.gradient_snr},
-                                       {"learning_rate", u.learning_rate}});
+  progress_.add({{"seed", seed_},
+                 {"update", u.update},
+                 {"step", u.step},
+                 {"episodes", count_},
+                 {"return", mean()},
+                 {"entropy", u.entropy},
+                 {"kl", u.kl},
+                 {"clip_fraction", u.clip_fraction},
+                 {"explained_variance", u.explained_variance},
+                 {"value_loss", u.value_loss},
+                 {"gradient_norm", u.gradient_norm},
+                 {"gradient_snr", u.gradient_snr},
+                 {"learning_rate", u.learning_rate}});
   return true;
 }
 
@@ -94,7 +85,7 @@ TrainingLog::TrainingLog(const std::vector<std::uint64_t>& seeds, long steps, Ou
       kept_(seeds.size()),
       endings_(seeds.size()),
       told_(seeds.size()) {
-  std::string progress = Csv(progress_columns).text(), episodes = Csv(episode_columns).text();
+  std::string progress = progress_table().text(), episodes = episode_table().text();
   for (int i = 0; root() && i < static_cast<int>(seeds.size()); ++i) {
     KeptSeed kept{{}, Diary(seeds[at(i)], steps)};
     const auto take = [&](const Sections& sections) {
@@ -106,6 +97,8 @@ TrainingLog::TrainingLog(const std::vector<std::uint64_t>& seeds, long steps, Ou
     kept_[at(i)] = std::move(kept);
   }
   share();
+  for (std::size_t i = 0; i < kept_.size(); ++i)
+    if (kept_[i]) told_[i] = {kept_[i]->diary.progress().size(), kept_[i]->diary.episodes().size()};
   if (!root()) return;
   directory.adopt("progress.csv"), directory.adopt("episodes.csv");
   progress_.emplace(directory.path() / "progress.csv", progress);
@@ -116,28 +109,27 @@ std::string TrainingLog::name(int i) const { return fmt::format("seed-{}", seeds
 
 TrainingLog::Told TrainingLog::news(int i, const Diary& diary) {
   auto& [progress, episodes] = told_[at(i)];
-  if (progress == 0 && episodes == 0 && kept(i))
-    progress = kept(i)->diary.progress().size(), episodes = kept(i)->diary.episodes().size();
   Told out{.seed = i,
-           .progress = diary.progress().substr(progress),
-           .episodes = diary.episodes().substr(episodes)};
+           .progress = std::string(diary.progress().substr(progress)),
+           .episodes = std::string(diary.episodes().substr(episodes))};
   progress = diary.progress().size(), episodes = diary.episodes().size();
   return out;
 }
 
 void TrainingLog::tell(int i, const Diary& diary) { send(news(i, diary)); }
 
-void TrainingLog::keep(int i, const Diary& diary, const Run& run) {
-  Told told = news(i, diary);
-  told.kept = KeptSeed{run.store(), diary};
-  told.update = run.updates();
-  send(told);
+/// And the seed itself, to go on from.
+TrainingLog::Told TrainingLog::standing(int i, const Diary& diary, const Run& run) {
+  Told out = news(i, diary);
+  out.kept = KeptSeed{run.store(), diary};
+  out.update = run.updates();
+  return out;
 }
 
+void TrainingLog::keep(int i, const Diary& diary, const Run& run) { send(standing(i, diary, run)); }
+
 void TrainingLog::end(int i, const Diary& diary, const Run& run, const Ending& ending) {
-  Told told = news(i, diary);
-  told.kept = KeptSeed{run.store(), diary};
-  told.update = run.updates();
+  Told told = standing(i, diary, run);
   told.ending = ending;
   send(told);
 }
@@ -210,7 +202,7 @@ void TrainingLog::finish() {
   for (const auto& each : endings_)
     if (!each->fault.empty()) throw NumericalFault(each->fault);
   progress_.reset(), episodes_.reset();
-  std::string progress = Csv(progress_columns).text(), episodes = Csv(episode_columns).text();
+  std::string progress = progress_table().text(), episodes = episode_table().text();
   for (const auto& each : kept_) progress += each->diary.progress(), episodes += each->diary.episodes();
   directory_.write("progress.csv", progress);
   directory_.write("episodes.csv", episodes);

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,10 @@ struct Measurement {
   }
 };
 
+/// progress.csv and episodes.csv, without rows.
+Csv progress_table();
+Csv episode_table();
+
 /// What one seed's training looks like from outside. A value; with the learner, all that its future needs.
 class Diary {
  public:
@@ -51,8 +56,8 @@ class Diary {
   long step() const { return step_; }
   const std::vector<Measurement>& variance() const { return variance_; }
   /// Lines of progress.csv and of episodes.csv.
-  const std::string& progress() const { return progress_; }
-  const std::string& episodes() const { return episodes_; }
+  std::string_view progress() const { return progress_.lines(); }
+  std::string_view episodes() const { return episodes_.lines(); }
 
   template <class F>
   void visit(F&& f) {
@@ -67,7 +72,7 @@ class Diary {
   std::vector<double> recent_;
   double sum_ = 0, best_ = std::numeric_limits<double>::quiet_NaN();
   std::vector<Measurement> variance_;
-  std::string progress_, episodes_;
+  Csv progress_ = progress_table(), episodes_ = episode_table();
 };
 
 /// How a seed's training ended.
@@ -132,6 +137,7 @@ class TrainingLog {
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
   std::string name(int i) const;
   Told news(int i, const Diary& diary);
+  Told standing(int i, const Diary& diary, const Run& run);
   void send(const Told& told);
   void write_down(const Told& told);
   void read_letters();

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <utility>
 
 #include "algorithms/exact/dynamic_programming.h"
 #include "algorithms/exact/lqr.h"
@@ -233,8 +234,8 @@ void learn(const TrainingPlan& plan, const std::vector<Estimator>& estimators, i
     show(diary, u);
   };
   watcher.stands = [&](const Run& now) {
-    if (interrupt_signal() || part_of(now) != part) log.keep(i, diary, now);
-    part = part_of(now);
+    const long before = std::exchange(part, part_of(now));
+    if (interrupt_signal() || part != before) log.keep(i, diary, now);
     directory.expect_time();
   };
   if (plan.measure_variance.every) {

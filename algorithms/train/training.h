@@ -94,7 +94,7 @@ class Run {
   /// Throws Error where an algorithm's batches are not drawn from a policy that stands still.
   virtual std::unique_ptr<Run> branch(std::uint64_t seed, const std::string& name) const = 0;
   /// Until nothing is left; what was learnt.
-  virtual Learned finish(const Watcher& watcher);
+  Learned finish(const Watcher& watcher);
 
  protected:
   void expect_finite() const;

@@ -27,8 +27,7 @@ struct Run {
 };
 
 Run read_run(const std::filesystem::path& directory) {
-  expect_no_fault(directory);
-  expect_unchanged(directory);
+  expect_sound(directory);
   Run run{.name = std::filesystem::path(directory / ".").lexically_normal().parent_path().filename().string(),
           .summary = read_object(directory / "summary.json"),
           .config = read_object(directory / "manifest.json").value("config", Json())};

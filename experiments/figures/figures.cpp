@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -20,12 +18,6 @@ std::filesystem::path folder(const std::string& id) {
 }
 
 using Row = std::map<std::string, std::string>;
-
-std::string contents_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  expect(in.good(), "cannot read ", path.string());
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 bool matches(const Row& row, const nlohmann::json& where) {
   for (const auto& [key, value] : where.items())
@@ -203,8 +195,8 @@ void draw(const std::filesystem::path& directory) {
 }
 
 std::vector<Judgement> check_claims(const std::string& id, const std::filesystem::path& csv) {
-  const auto expected = nlohmann::json::parse(contents_of(folder(id) / "expected.json"));
-  const std::vector<Row> rows = parse_csv(contents_of(csv));
+  const auto expected = nlohmann::json::parse(read_file(folder(id) / "expected.json"));
+  const std::vector<Row> rows = parse_csv(read_file(csv));
   std::vector<Judgement> out;
   for (const auto& [kind, judge] : {std::pair("equal", &judge_equal),
                                     {"between", &judge_between},
