@@ -216,20 +216,24 @@ std::string blas_flavour() {
 }
 
 void expect_openblas() {
-  const auto library_of = [](const char* function) -> std::string {
-    Dl_info found{};
-    void* const at = ::dlsym(RTLD_DEFAULT, function);
-    return at && ::dladdr(at, &found) && found.dli_fname ? found.dli_fname : "no library";
-  };
-  const std::string own = library_of("openblas_get_config");
-  for (const char* function : {"openblas_get_corename", "openblas_get_parallel", "openblas_set_num_threads",
-                               "cblas_sgemm", "cblas_dgemm", "cblas_dtrsm", "dgesv_", "dpotrf_", "dsyev_"}) {
-    const std::string library = library_of(function);
-    expect(library == own && own != "no library", "lowvar computes with OpenBLAS, and ", function,
-           " comes from ", library,
-           "; install libopenblas0-openmp, and let neither LD_PRELOAD nor "
-           "LD_LIBRARY_PATH name another BLAS");
-  }
+  [[maybe_unused]] static const bool fine = [] {  // for good: libraries that are loaded stay
+    const auto library_of = [](const char* function) -> std::string {
+      Dl_info found{};
+      void* const at = ::dlsym(RTLD_DEFAULT, function);
+      return at && ::dladdr(at, &found) && found.dli_fname ? found.dli_fname : "no library";
+    };
+    const std::string own = library_of("openblas_get_config");
+    for (const char* function :
+         {"openblas_get_corename", "openblas_get_parallel", "openblas_set_num_threads", "cblas_sgemm",
+          "cblas_dgemm", "cblas_dtrsm", "dgesv_", "dpotrf_", "dsyev_"}) {
+      const std::string library = library_of(function);
+      expect(library == own && own != "no library", "lowvar computes with OpenBLAS, and ", function,
+             " comes from ", library,
+             "; install libopenblas0-openmp, and let neither LD_PRELOAD nor "
+             "LD_LIBRARY_PATH name another BLAS");
+    }
+    return true;
+  }();
 }
 
 }  // namespace lowvar

@@ -16,23 +16,41 @@
 namespace lowvar {
 namespace {
 
+int dispatch(const std::vector<std::string>& arguments);
+
+struct Command {
+  std::string name;
+  void (*add)(CLI::App& app, int& status);
+};
+const std::vector<Command> commands = {
+    {"exact", cli::add_exact},
+    {"variance", cli::add_variance},
+    {"solve", cli::add_solve},
+    {"train", cli::add_train},
+    {"evaluate", cli::add_evaluate},
+    {"compare", cli::add_compare},
+    {"reproduce", cli::add_reproduce},
+    {"draw", cli::add_draw},
+    {"env", cli::add_env},
+    {"list", cli::add_list},
+    {"explain", cli::add_explain},
+    {"resume", [](CLI::App& app, int& status) { cli::add_resume(app, status, dispatch); }},
+};
+
 /// Runs the command that the arguments, without the program's name, ask for; the exit code.
 int dispatch(const std::vector<std::string>& arguments) {
   CLI::App app{"A laboratory for the variance of policy gradients.", "lowvar"};
   app.require_subcommand(1);
   app.set_version_flag("--version", LOWVAR_VERSION);
   int status = 0;
-  for (const auto add :
-       {cli::add_exact, cli::add_variance, cli::add_solve, cli::add_train, cli::add_evaluate,
-        cli::add_compare, cli::add_reproduce, cli::add_draw, cli::add_env, cli::add_list, cli::add_explain})
-    add(app, status);
-  cli::add_resume(app, status, dispatch);
-
-  std::vector<std::string> commands;
-  for (const auto* command : app.get_subcommands({})) commands.push_back(command->get_name());
-  if (!arguments.empty() && !arguments.front().starts_with('-') &&
-      std::find(commands.begin(), commands.end(), arguments.front()) == commands.end())
-    throw Error(unknown_name("command", arguments.front(), commands));
+  const bool named = !arguments.empty() && !arguments.front().starts_with('-');
+  std::vector<std::string> names;
+  for (const auto& [name, add] : commands) {
+    names.push_back(name);
+    if (!named || name == arguments.front()) add(app, status);
+  }
+  if (named && std::find(names.begin(), names.end(), arguments.front()) == names.end())
+    throw Error(unknown_name("command", arguments.front(), names));
   for (std::size_t i = 1; i < arguments.size(); ++i)  // of a variable of the shell that is not set, say
     expect(!arguments[i].empty() || !arguments[i - 1].starts_with("--"), arguments[i - 1],
            " is empty; give it a value, or leave it out");

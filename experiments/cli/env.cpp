@@ -116,7 +116,7 @@ int replay(const ReplayOptions& o) {
   const auto step = [&](std::size_t t, const Numbers& action, Rng& rng, bool truncated) {
     double reward{};
     char terminated{};
-    const int choice = static_cast<int>(action[0]);
+    const int choice = world.A ? static_cast<int>(action[0]) : 0;
     states->step(0, 1, {&choice, action.data()}, {.each = &rng}, &reward, &terminated);
     out += fmt::format("{},{:.17g},{:d},{:d}", t, reward, terminated != 0, truncated);
     bool finite = std::isfinite(reward);

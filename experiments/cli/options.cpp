@@ -49,7 +49,7 @@ void add_checkpoint_work(CLI::App& app, std::string& seconds) {
 void set_checkpoint_work(const std::string& seconds) {
   if (seconds.empty()) return;
   const double work = real_option("--checkpoint-work", seconds);
-  expect(work > 0, "--checkpoint-work must be positive, got ", work);
+  expect(work >= 1e-6, "--checkpoint-work must be at least 1e-6 seconds, got ", work);
   seconds_between_checkpoints() = work;
 }
 

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "algorithms/measure/updates.h"
 #include "envs/tabular.h"
 #include "experiments/checkpoint.h"
 #include "experiments/cli/cli.h"
@@ -150,7 +151,30 @@ void learner(const std::string& bytes) {
   const Chosen chosen(bytes);
   const auto run = small_run(chosen);
   run->restore(std::as_bytes(std::span(chosen.rest)));
+  if (run->goes_on()) run->advance({});
   run->store();
+}
+
+/// A measurement of two units that goes on from what is kept: one of trajectories; or, where the first byte
+/// is odd, one of updates of a run.
+void measure_on(char first, const Keeper& keeper) {
+  const World& chain = world("chain");
+  if (first % 2) {
+    static const auto run = small_run(Chosen("\1"));
+    measure_updates(*run, {make_estimator("togo")}, {.batches = 2, .keeper = keeper});
+    return;
+  }
+  static const PolicyChoice pi = make_policy(chain, "uniform");
+  static const std::vector<Rung> rungs = {{make_estimator("togo"), &pi.theta},
+                                          {make_estimator("rloo:2"), &pi.theta}};
+  const Measured measured = measure(chain, pi.policy, pi.theta, rungs, nullptr, {.gamma = chain.gamma},
+                                    {.trajectories = 4, .keeper = keeper});
+  for (int e = 0; e < 2; ++e) quantities(measured, rungs, {{}, {}}, e, 0);
+}
+void measurement(const std::string& bytes) {
+  if (bytes.empty()) return;
+  const auto kept = std::as_bytes(std::span(bytes)).subspan(1);
+  measure_on(bytes[0], {.kept = {kept.begin(), kept.end()}});
 }
 
 /// As it is or, where the first byte is odd, with the hash of its header mended, so that what lies behind it
@@ -169,11 +193,25 @@ void checkpoint(const std::string& bytes) {
   if (pack(unpack(rest)) != rest) throw std::logic_error("a checkpoint is not what was packed");
 }
 
+/// In one of three worlds, by the first byte.
 void replay(const std::string& bytes) {
-  const std::string path = file_of(bytes);
-  command({"env", "replay", "--env", "Pendulum-v1", "--state", "0.5,1", "--actions", path});
-  command({"env", "replay", "--env", "CartPole-v1", "--transitions", path});
-  command({"env", "replay", "--env", "chain", "--seed", "0", "--transitions", path});
+  const std::string path = file_of(bytes.empty() ? "" : bytes.substr(1));
+  std::vector<std::string> words = {"env", "replay"};
+  const auto in = [&](std::initializer_list<const char*> more) {
+    words.insert(words.end(), more.begin(), more.end());
+  };
+  switch (bytes.empty() ? 0 : static_cast<unsigned char>(bytes[0]) % 3) {
+    case 0:
+      in({"--env", "Pendulum-v1", "--state", "0.5,1", "--actions"});
+      break;
+    case 1:
+      in({"--env", "CartPole-v1", "--transitions"});
+      break;
+    default:
+      in({"--env", "chain", "--seed", "0", "--transitions"});
+  }
+  words.push_back(path);
+  command(words);
 }
 
 void csv(const std::string& bytes) {
@@ -290,6 +328,18 @@ Seeds learner_seeds() {
   }
   return out;
 }
+Seeds measurement_seeds() {
+  Seeds out;
+  for (const char first : {'\0', '\1'}) {
+    Keeper keeper;
+    keeper.stands = [&](double, const auto& state) {
+      const std::vector<std::byte> bytes = state();
+      out.push_back(first + std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    };
+    measure_on(first, keeper);
+  }
+  return out;
+}
 Seeds checkpoint_seeds() {
   const std::vector<std::byte> some(5, std::byte{7});
   Seeds out;
@@ -297,7 +347,7 @@ Seeds checkpoint_seeds() {
     for (const char* first : {"\2", "\1"}) out.push_back(first + pack(each));
   return out;
 }
-Seeds replay_seeds() { return {"0.5\n-1\n\n2\r\n", "0.1, -0.2, 0.03, 0.4, 1\n0,0,0,0,0\n", "0,1\n3,0\n"}; }
+Seeds replay_seeds() { return {"00.5\n-1\n\n2\r\n", "10.1, -0.2, 0.03, 0.4, 1\n0,0,0,0,0\n", "20,1\n3,0\n"}; }
 Seeds csv_seeds() { return {"a,b\n1,2\n", "x\n\"a,\"\"b\n\"\n", "seed,step\n"}; }
 Seeds manifest_seeds() {
   Seeds out;
@@ -344,6 +394,7 @@ const std::vector<Target>& targets() {
       {"config", config, config_seeds},
       {"policy", policy, policy_seeds},
       {"learner", learner, learner_seeds},
+      {"measurement", measurement, measurement_seeds},
       {"checkpoint", checkpoint, checkpoint_seeds},
       {"replay", replay, replay_seeds},
       {"csv", csv, csv_seeds},
