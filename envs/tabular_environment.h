@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -56,6 +57,14 @@ struct TabularEnvironment {
   }
 
   void observe(State s, std::span<double> out) const { out[0] = float32(s); }
+
+  State load(std::span<const std::byte> bytes) const {
+    State s{};
+    expect(bytes.size() == sizeof s, "a state is ", sizeof s, " bytes, got ", bytes.size());
+    std::memcpy(&s, bytes.data(), sizeof s);
+    expect(s >= 0 && s < mdp->S, "a state is a number from 0 to ", mdp->S - 1, ", got ", s);
+    return s;
+  }
 };
 
 }  // namespace lowvar

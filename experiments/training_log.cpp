@@ -78,7 +78,9 @@ struct TrainingLog::Told {
   }
 };
 
-TrainingLog::TrainingLog(const std::vector<std::uint64_t>& seeds, long steps, OutputDirectory& directory)
+TrainingLog::TrainingLog(
+    const std::vector<std::uint64_t>& seeds, long steps, OutputDirectory& directory,
+    const std::function<void(std::uint64_t seed, const std::vector<std::byte>& learner)>& try_learner)
     : seeds_(seeds),
       directory_(directory),
       dealt_(seeds.size() > 1 && ranks() > 1),
@@ -91,6 +93,7 @@ TrainingLog::TrainingLog(const std::vector<std::uint64_t>& seeds, long steps, Ou
     const auto take = [&](const Sections& sections) {
       restore_from(section(sections, "diary"), kept.diary);
       kept.learner = section(sections, "learner");
+      try_learner(seeds[at(i)], kept.learner);
     };
     if (!directory.checkpoints().newest(name(i), take)) continue;
     progress += kept.diary.progress(), episodes += kept.diary.episodes();

@@ -104,8 +104,11 @@ struct KeptSeed {
 /// Threads: any number at once, each with seeds of its own.
 class TrainingLog {
  public:
-  /// Where the directory goes on from an earlier process, with what that kept.
-  TrainingLog(const std::vector<std::uint64_t>& seeds, long steps, OutputDirectory& directory);
+  /// Where the directory goes on from an earlier process, with what that kept; `try_learner` throws Error
+  /// where a learner is none of the plan's, and its checkpoint is not used then.
+  TrainingLog(
+      const std::vector<std::uint64_t>& seeds, long steps, OutputDirectory& directory,
+      const std::function<void(std::uint64_t seed, const std::vector<std::byte>& learner)>& try_learner);
 
   /// Whether each process has seeds of its own; else each has them all.
   bool dealt() const { return dealt_; }

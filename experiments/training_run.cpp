@@ -265,7 +265,9 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
   std::vector<Estimator> estimators;
   for (const auto& name : plan.measure_variance.estimators) estimators.push_back(make_estimator(name));
   const auto n = static_cast<int>(plan.seeds.size());
-  TrainingLog log(plan.seeds, plan.steps, directory);
+  TrainingLog log(plan.seeds, plan.steps, directory, [&](std::uint64_t seed, const auto& learner) {
+    plan.options->start(plan.world, plan.steps, seed)->restore(learner);
+  });
   {
     std::vector<int> own;  // what this process trains
     for (int i = 0; i < n; ++i)

@@ -45,7 +45,8 @@ struct AdamState {
 template <class T>
 void rmsprop_step(std::span<Array<T>> theta, std::span<const Array<T>> g, AdamState<T>& state,
                   double learning_rate, double epsilon) {
-  if (state.t++ == 0)
+  ++state.t;
+  if (state.v.empty())
     for (const auto& x : theta) state.v.push_back(zeros_like(x));
   for (std::size_t i = 0; i < theta.size(); ++i)
     for (std::size_t j = 0; j < theta[i].size(); ++j) {
@@ -60,8 +61,10 @@ void rmsprop_step(std::span<Array<T>> theta, std::span<const Array<T>> g, AdamSt
 template <class T>
 void adam_step(std::span<Array<T>> theta, std::span<const Array<T>> g, AdamState<T>& state,
                const AdamOptions& options) {
-  if (state.t == 0)
-    for (const auto& x : theta) state.m.push_back(zeros_like(x)), state.v.push_back(zeros_like(x));
+  if (state.m.empty())
+    for (const auto& x : theta) state.m.push_back(zeros_like(x));
+  if (state.v.empty())
+    for (const auto& x : theta) state.v.push_back(zeros_like(x));
   ++state.t;
   const double correct1 = 1 - std::pow(options.beta1, static_cast<double>(state.t));
   const double correct2 = 1 - std::pow(options.beta2, static_cast<double>(state.t));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "command.h"
+#include "experiments/checkpoint.h"
 
 namespace lowvar {
 namespace {
@@ -220,6 +221,20 @@ TEST_F(Stopped, TakesNoCheckpointOfAnotherRun) {
                 fs::copy_options::overwrite_existing);
   expect_goes_on();
   EXPECT_NE(said.find("another run"), std::string::npos) << said;
+}
+
+TEST_F(Stopped, TakesNoLearnerOfOtherShapes) {
+  const fs::path other = folder / "other", newest = checkpoints().front();
+  const std::string elsewhere = "train ppo --env FrozenLake-v1 --set envs=4 --set rollout=64 --steps 256";
+  ASSERT_EQ(lowvar(elsewhere + " --out " + other.string(), environment()).status, 0);
+  Sections mixed = unpack(contents(newest));
+  for (Section& each : mixed)
+    if (each.name == "learner")
+      each.bytes =
+          section(unpack(contents(fs::directory_iterator(other / "checkpoints")->path())), "learner");
+  std::ofstream(newest, std::ios::binary) << pack(mixed);
+  expect_goes_on();
+  EXPECT_NE(said.find(newest.string() + " is not used: array 0 of"), std::string::npos) << said;
 }
 
 TEST_F(Stopped, IsCutBackToItsCheckpoint) {

@@ -4,10 +4,36 @@
 #include <omp.h>
 
 #include "algorithms/data/returns.h"
+#include "core/store.h"
 #include "sampled_against_exact.h"
 
 namespace lowvar {
 namespace {
+
+/// What is kept of a measurement goes on to the same numbers, and in no other measurement.
+TEST(Measure, WhatIsKeptIsOfTheSameMeasurement) {
+  const auto measured = [](const char* id, std::vector<const char*> names, long trajectories,
+                           const Keeper& k) {
+    const World world = make_world(id, {}, {});
+    const PolicyChoice pi = make_policy(world, "uniform");
+    std::vector<Rung> rungs;
+    for (const char* name : names) rungs.push_back({make_estimator(name), &pi.theta});
+    return stored(measure(world, pi.policy, pi.theta, rungs, nullptr, {.gamma = world.gamma},
+                          {.trajectories = trajectories, .keeper = k}));
+  };
+  std::vector<Keeper> kept;
+  Keeper keeper;
+  keeper.stands = [&](double, const auto& state) { kept.push_back({.kept = state()}); };
+  const auto whole = measured("chain", {"togo", "rloo:2"}, 256, keeper);
+  ASSERT_GE(kept.size(), 2u);
+  for (const Keeper& each : kept) {
+    EXPECT_EQ(measured("chain", {"togo", "rloo:2"}, 256, each), whole);
+    EXPECT_THROW(measured("chain", {"togo"}, 256, each), Error);
+    EXPECT_THROW(measured("chain", {"togo", "rloo:4"}, 256, each), Error);
+    EXPECT_THROW(measured("chain", {"togo", "rloo:2"}, 128, each), Error);
+    EXPECT_THROW(measured("FrozenLake-v1", {"togo", "rloo:2"}, 256, each), Error);
+  }
+}
 
 TEST(Measure, AgreesWithTheOracleOnTabularWorlds) {
   for (const char* value : {"exact", "scaled:0.5", "zero"}) {

@@ -478,6 +478,24 @@ TEST(OfRun, BatchesAreFunctionsOfTheSeedForAnyNumberOfThreads) {
   EXPECT_TRUE(run->store() == before);
 }
 
+TEST(OfRun, WhatIsKeptIsOfTheSameMeasurement) {
+  const World world = make_world("chain", {}, 7), lake = make_world("FrozenLake-v1", {}, 7);
+  const Options small = {{"envs", "2"}, {"rollout", "8"}};
+  const auto run = run_after(2, world, "ppo", small), other = run_after(2, lake, "ppo", small);
+  const std::vector<Estimator> one = {make_estimator("togo")};
+  std::vector<Keeper> kept;
+  Keeper keeper;
+  keeper.stands = [&](double, const auto& state) { kept.push_back({.kept = state()}); };
+  const Vector whole = numbers(measure_updates(*run, one, {.batches = 3, .keeper = keeper}));
+  ASSERT_GE(kept.size(), 3u);
+  for (const Keeper& each : kept) {
+    EXPECT_EQ(numbers(measure_updates(*run, one, {.batches = 3, .keeper = each})), whole);
+    EXPECT_THROW(measure_updates(*run, {}, {.batches = 3, .keeper = each}), Error);
+    EXPECT_THROW(measure_updates(*run, one, {.batches = 2, .keeper = each}), Error);
+    EXPECT_THROW(measure_updates(*other, one, {.batches = 3, .keeper = each}), Error);
+  }
+}
+
 TEST(OfRun, RungsOfOneMinibatchAndAPlainStep) {
   for (const World& world : {tabular_world("two-states", two_states()), make_world("CartPole-v1", {}, 30)})
     for (const char* advantages : {"raw", "standardised"}) {

@@ -246,6 +246,15 @@ TEST(Stepper, ErrorsSpeak) {
   EXPECT_THROW(many.restore({}), Error);
   EXPECT_THROW(many.restore(Stepper(poles(4), 10, 0, "").save()), Error);
   EXPECT_THROW(many.restore(Stepper(pendulums(3), 10, 0, "").save()), Error);
+  auto late = many.save();
+  late[0] = std::byte{10};  // the step of the first
+  EXPECT_THROW(many.restore(late), Error);
+  late[0] = std::byte{9};
+  EXPECT_NO_THROW(many.restore(late));
+  Stepper chain(states_of(TabularEnvironment(lowvar::chain()))(1), 10, 0, "");
+  auto nowhere = chain.save();
+  nowhere[16] = std::byte{200};  // the state
+  EXPECT_THROW(chain.restore(nowhere), Error);
   Stepper breaks(states_of(Breaks{})(1000), 10, 0, "");
   std::vector<int> actions(1000, 0);
   breaks.step(actions, {});

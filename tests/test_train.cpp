@@ -282,6 +282,75 @@ TEST(Train, ALearnerIsAValue) {
   }
 }
 
+/// What is of other shapes than the run, or counts what no run does, is refused and not acted on.
+TEST(Train, ALearnerOfOtherShapesIsRefused) {
+  struct Case {
+    const char* id;
+    const char* world;
+    const char* key;  // what the other run has otherwise
+    const char* value;
+  };
+  const std::vector<Case> cases = {
+      {"ppo", "CartPole-v1", "hidden", "4"},       {"ppo", "CartPole-v1", "envs", "3"},
+      {"ppo", "CartPole-v1", "hidden", "8,8"},     {"trpo", "CartPole-v1", "hidden", "4"},
+      {"reinforce-baseline", "CartPole-v1", "hidden", "4"}, {"a3c", "CartPole-v1", "hidden", "4"},
+      {"a3c", "CartPole-v1", "envs", "3"},         {"ddpg", "Pendulum-v1", "hidden", "4"},
+      {"ddpg", "Pendulum-v1", "envs", "3"},        {"ddpg", "Pendulum-v1", "buffer", "20"},
+  };
+  for (const Case& each : cases) {
+    const World world = make_world(each.world, {}, {});
+    const auto run_of = [&](const char* key, const char* value) {
+      const auto algorithm = make_algorithm(each.id, world);
+      set_option(*algorithm, "hidden", "8", "");
+      for (const char* few : {"envs", "rollout", "warmup", "batch"})
+        algorithm->visit([&](const std::string& name, OptionRef x) {
+          if (name == few) *std::get<int*>(x) = 10;
+        });
+      set_option(*algorithm, key, value, "");
+      return algorithm->start(world, 10'000, 4);
+    };
+    const auto run = run_of("hidden", "8"), other = run_of(each.key, each.value);
+    for (int k = 0; k < 3; ++k) other->update({});
+    EXPECT_THROW(run->restore(other->store()), Error) << each.id << ", " << each.key << " " << each.value;
+  }
+}
+
+TEST(Train, EveryPartOfALearnerIsHeldToItsShape) {
+  const World world = make_world("CartPole-v1", {}, {});
+  const auto sound = [&] {
+    auto l = new_learner<float>(world, {.hidden = {2}}, {.critic = CriticKind::value}, 0);
+    l.policy_adam.t = l.critic_adam.t = 1;
+    l.policy_adam.m = l.policy_adam.v = Arrays<float>(l.theta().begin(), l.theta().end());
+    l.critic_adam.v = Arrays<float>(l.w().begin(), l.w().end());
+    l.observed.add(zeros<double>(3, 4));
+    l.returned.add(zeros<double>(3, 1));
+    return l;
+  };
+  const Arrays<float> like = sound().parameters;
+  EXPECT_NO_THROW(expect_shapes(sound(), like));
+  const std::vector<std::function<void(Learner<float>&)>> faults = {
+      [](auto& l) { l.parameters.pop_back(); },
+      [](auto& l) { l.parameters[1] = zeros<float>(2, 1); },
+      [](auto& l) { l.policy_adam.m.pop_back(); },
+      [](auto& l) { l.policy_adam.v[0] = zeros<float>(1, 1); },
+      [](auto& l) { l.critic_adam.v[0] = zeros<float>(1, 1); },
+      [](auto& l) { l.policy_adam.t = -1; },
+      [](auto& l) { l.acted_on.add(zeros<double>(3, 3)); },
+      [](auto& l) { l.observed = {}, l.observed.add(zeros<double>(3, 5)); },
+      [](auto& l) { l.returned = l.observed; },
+      [](auto& l) { l.update = -1; },
+      [](auto& l) { l.step = std::numeric_limits<long>::max(); },
+      [](auto& l) { l.episodes = -1; },
+  };
+  for (std::size_t k = 0; k < faults.size(); ++k) {
+    auto l = sound();
+    faults[k](l);
+    EXPECT_THROW(expect_shapes(l, like), Error) << k;
+  }
+  EXPECT_EQ(next_episode(5, 3), 5);
+  EXPECT_THROW(next_episode(std::numeric_limits<int>::max() - 2, 3), Error);
+}
+
 /// All options that a page has, by name, as --set sets them.
 std::unique_ptr<Algorithm> with(const std::string& id, const World& world,
                                 std::initializer_list<std::pair<const char*, const char*>> options) {

@@ -124,7 +124,7 @@ constexpr int block_size = 16;
 }  // namespace
 
 Collector::Collector(const World& world, int n, std::uint64_t seed, const std::string& branch)
-    : tabular_(world.mdp != nullptr), m_(world.m), n_(n) {
+    : tabular_(world.mdp != nullptr), m_(world.m), n_(n), T_(world.T) {
   for (int first = 0; first < n; first += block_size) {
     const int size = std::min(block_size, n - first);
     Block& block =
@@ -153,6 +153,9 @@ void Collector::restore(const State& state) {
   const auto n = static_cast<std::size_t>(n_);
   expect(state.total.size() == n && state.length.size() == n, "episodes of ", state.total.size(), " and ",
          state.length.size(), " environments were saved, and there are ", n_);
+  for (const int each : state.length)
+    expect(each >= 0 && each < T_, "an episode was saved after ", each, " steps, and they have at most ", T_);
+  expect(state.steps >= 0, "environments were saved after ", state.steps, " steps");
   auto total = state.total.begin();
   auto length = state.length.begin();
   for (std::size_t b = 0; b < blocks_.size(); ++b) {

@@ -87,7 +87,7 @@ class Collector {
   Part step(Block& block, const Policy& policy, std::span<const Array<T>> theta, int steps) const;
 
   bool tabular_;
-  int m_, n_;
+  int m_, n_, T_;
   long steps_ = 0;
   std::vector<Block> blocks_;
   std::vector<Episode> episodes_;

@@ -128,6 +128,7 @@ void Stepper::restore(std::span<const std::byte> bytes) {
     const auto t = take<std::uint32_t>(bytes), episode = take<std::uint32_t>(bytes);
     const auto length = take<std::uint64_t>(bytes);
     expect(length <= bytes.size(), "the copies of a world were saved in more bytes than these");
+    expect(t < T_, "a copy of a world was saved after ", t, " steps, and its episodes have at most ", T_);
     places.push_back({t, episode, bytes.first(length)});
     bytes = bytes.subspan(length);
   }

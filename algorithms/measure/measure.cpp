@@ -75,6 +75,12 @@ double work_of(double rows, std::size_t rungs, std::size_t parameters) {
                  1e-9 * static_cast<double>(parameters) * static_cast<double>(1 + rungs));
 }
 
+std::size_t numbers_in(const Parameters& theta) {
+  std::size_t out = 0;
+  for (const auto& x : theta) out += x.size();
+  return out;
+}
+
 double squared_distance(const std::vector<double>& a, const std::vector<double>& b) {
   double total = 0;
   for (std::size_t i = 0; i < a.size(); ++i) total += (a[i] - b[i]) * (a[i] - b[i]);
@@ -304,6 +310,18 @@ std::vector<Sample> samples_of(const std::vector<Rung>& rungs, const MeasureOpti
 
 }  // namespace
 
+void expect_fits(const Measured& stored, const Measured& begun, const std::vector<std::size_t>& d) {
+  bool fits = stored.blocks.size() == begun.blocks.size() &&
+              stored.block_steps.size() == begun.block_steps.size() && stored.unit == begun.unit &&
+              stored.sample == begun.sample;
+  for (const auto& block : stored.blocks) {
+    fits = fits && block.size() == d.size();
+    for (std::size_t e = 0; fits && e < d.size(); ++e) fits = block[e].fits(d[e]);
+  }
+  for (const auto& steps : stored.block_steps) fits = fits && steps.size() == 2;
+  expect(fits, "the stored measurement is of other estimators, batches or parameters than this one");
+}
+
 Measured measure(const World& world, const Policy& policy, const Parameters& behaviour,
                  const std::vector<Rung>& rungs, const Critic& critic, const Constants& constants,
                  const MeasureOptions& options) {
@@ -396,11 +414,22 @@ Measured measure(const World& world, const Policy& policy, const Parameters& beh
   int& shard = going.shard;
   total = options.trajectories;
   if (options.until_rse) total = (total + round - 1) / round * round;
-  if (!options.keeper.kept.empty()) restore_from(options.keeper.kept, going);
+  if (!options.keeper.kept.empty()) {
+    const Going begun = going;
+    restore_from(options.keeper.kept, going);
+    std::vector<std::size_t> d;
+    for (const Rung& rung : rungs) d.push_back(numbers_in(*rung.theta));
+    expect_fits(measured, begun.measured, d);
+    bool fits = batch_sum.size() == E && k <= samples.size() && shard >= 0 && done >= 0 && done <= total;
+    for (std::size_t e = 0; fits && e < E; ++e) fits = batch_sum[e].empty() || batch_sum[e].size() == d[e];
+    long round_total = begun.total;  // which doubles
+    while (options.until_rse && round_total < total && round_total <= std::numeric_limits<int>::max())
+      round_total *= 2;
+    expect(fits && total == round_total, "the stored measurement stands where this one never does");
+  }
   const auto state = [&] { return stored(going); };
   const auto parts = static_cast<long>(samples.size());
-  std::size_t parameters = 0;
-  for (const auto& x : behaviour) parameters += x.size();
+  const std::size_t parameters = numbers_in(behaviour);
   for (;;) {
     expect(total <= std::numeric_limits<int>::max(), "cannot measure ", total, " trajectories: at most ",
            std::numeric_limits<int>::max());

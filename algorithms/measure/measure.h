@@ -78,6 +78,10 @@ struct Measured {
   }
 };
 
+/// Throws Error where a measurement that comes back from bytes has other blocks, rungs or parameters than
+/// `begun`, one that begins; d: numbers of the gradient of each rung.
+void expect_fits(const Measured& stored, const Measured& begun, const std::vector<std::size_t>& d);
+
 /// Every rung on trajectories of stream "measure", drawn from `behaviour`: the same ones for all rungs of the
 /// same unit. Those of a unit of a fixed size start from the same state. Goes on from what the keeper has of
 /// the same call.

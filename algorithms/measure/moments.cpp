@@ -35,6 +35,11 @@ Moments Moments::of(const Array<double>& g, const Array<double>& reference) {
   return out;
 }
 
+bool Moments::fits(std::size_t d) const {
+  if (n == 0 && mean.empty()) return m2.empty() && direction.empty();
+  return mean.size() == d && m2.size() == d && (direction.empty() || direction.size() == d);
+}
+
 void Moments::merge(const Moments& other) {
   if (n == 0 && mean.empty()) {
     *this = other;

@@ -34,6 +34,9 @@ struct Moments {
     f("directions", directions);
   }
 
+  /// Whether it is of d numbers, or of none yet.
+  bool fits(std::size_t d) const;
+
   /// Of the rows of g [n x d]; reference [n x d] is the estimator that differences are taken to.
   static Moments of(const Array<double>& g, const Array<double>& reference);
   void merge(const Moments& other);

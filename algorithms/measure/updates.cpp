@@ -144,7 +144,18 @@ MeasuredUpdates measure_updates(const Run& run, const std::vector<Estimator>& es
   const bool search = std::any_of(o.truth.begin(), o.truth.end(), [](const auto& t) { return t.empty(); }) ||
                       o.truth.size() < E;
   const long of_truth = search ? truth_multiple * o.batches : 0, total = of_truth + o.batches;
-  if (!o.keeper.kept.empty()) restore_from(o.keeper.kept, going);
+  if (!o.keeper.kept.empty()) {
+    const Measured begun = m;
+    restore_from(o.keeper.kept, going);
+    const std::size_t d = flat(run.policy_parameters()).size();
+    expect_fits(m, begun, std::vector(E, d));
+    bool fits = m.trajectories == o.batches && going.done >= 0 && going.done <= total &&
+                going.mean.size() == E && going.cosines.size() == E;
+    for (std::size_t e = 0; fits && e < E; ++e)
+      fits = going.mean[e].size() == (std::min(going.done, of_truth) > 0 ? d : 0) &&
+             static_cast<long>(going.cosines[e].size()) == std::max(0L, going.done - of_truth);
+    expect(fits, "the stored measurement stands where this one never does");
+  }
 
   // f(b, drawn) for batches [first, end) of all, drawn from streams "-of-run...-0", "-1" and so on.
   const auto draw_all = [&](long first, long end, const std::string& stream, auto&& f) {

@@ -192,8 +192,16 @@ class A3cRun final : public Run {
   }
   std::vector<std::byte> store() const override { return stored(*this); }
   void restore(std::span<const std::byte> learner) override {
+    const Arrays<T> like = shared_.x;
     restore_from(learner, *this);
-    for (Training<T>& each : workers_) each.collector->restore(each.learner.environments);
+    expect_shapes<T>("parameters", std::span(shared_.x), std::span(like));
+    expect_shapes<T>("square", std::span(shared_.square), std::span(like));
+    expect(update_ >= 0 && update_ <= total_ / o_.batch.steps(), "the stored learner's update is ", update_,
+           ", and the run has ", total_ / o_.batch.steps());
+    for (Training<T>& each : workers_) {
+      expect_shapes(each.learner, like);
+      each.collector->restore(each.learner.environments);
+    }
   }
   std::unique_ptr<Run> branch(std::uint64_t, const std::string&) const override {
     throw Error(

@@ -37,9 +37,10 @@ class ApgRun final : public Run {
     const double done = static_cast<double>(l_.step) / static_cast<double>(total_);
     UpdateReport report{.update = l_.update,
                         .learning_rate = o_.anneal ? o_.learning_rate * (1 - done) : o_.learning_rate};
-    const Trajectories batch = world_.sample(
-        l_.policy, l_.parameters, world_.T,
-        {l_.seed, "train" + l_.branch, static_cast<int>(l_.update * o_.trajectories), o_.trajectories});
+    const int N = o_.trajectories, first = next_episode(l_.episodes, N);
+    l_.episodes += N;
+    const Trajectories batch =
+        world_.sample(l_.policy, l_.parameters, world_.T, {l_.seed, "train" + l_.branch, first, N});
     watcher.saw(whole_episodes(batch, l_.step));
     const Estimator pathwise = make_estimator("pathwise");
     Constants constants;
@@ -71,7 +72,11 @@ class ApgRun final : public Run {
   double work() const override { return seconds_of(4 * static_cast<double>(l_.step), 0); }  // gains are few
   std::unique_ptr<Run> clone() const override { return std::make_unique<ApgRun>(*this); }
   std::vector<std::byte> store() const override { return stored(l_); }
-  void restore(std::span<const std::byte> learner) override { restore_from(learner, l_); }
+  void restore(std::span<const std::byte> learner) override {
+    const Parameters like = l_.parameters;
+    restore_from(learner, l_);
+    expect_shapes(l_, like);
+  }
   std::unique_ptr<Run> branch(std::uint64_t seed, const std::string& name) const override {
     auto out = std::make_unique<ApgRun>(*this);
     out->l_.seed = seed;

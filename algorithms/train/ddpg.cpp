@@ -143,7 +143,21 @@ class DdpgRun final : public Run {
   std::unique_ptr<Run> clone() const override { return std::make_unique<DdpgRun>(*this); }
   std::vector<std::byte> store() const override { return stored(l_); }
   void restore(std::span<const std::byte> learner) override {
+    const Arrays<T> theta = l_.theta, w = l_.w;
+    const auto of_policy = std::span<const Array<T>>(theta), of_critic = std::span<const Array<T>>(w);
     restore_from(learner, l_);
+    expect_shapes<T>("theta", std::span(l_.theta), of_policy);
+    expect_shapes<T>("theta_target", std::span(l_.theta_target), of_policy);
+    expect_shapes<T>("policy_adam", l_.policy_adam, of_policy);
+    expect_shapes<T>("w", std::span(l_.w), of_critic);
+    expect_shapes<T>("w_target", std::span(l_.w_target), of_critic);
+    expect_shapes<T>("critic_adam", l_.critic_adam, of_critic);
+    expect(l_.replay.whole(), "the stored learner's replay buffer lacks rows or has too many");
+    const auto n = static_cast<std::size_t>(o_.envs);
+    expect(l_.total.size() == n && l_.length.size() == n && shape(l_.drift) == Shape{o_.envs, world_.m},
+           "the stored learner is of another number of environments than ", o_.envs);
+    expect_counts({{"t", l_.t}, {"step", l_.step}, {"update", l_.update}});
+    for (const int each : l_.length) expect_counts({{"length", each}});
     environments_->restore(l_.places);
   }
   std::unique_ptr<Run> branch(std::uint64_t, const std::string&) const override {

@@ -20,6 +20,40 @@ Parameters initialised(const Model& model, Initialisation how, Rng& rng) {
 
 }  // namespace
 
+void expect_counts(std::initializer_list<std::pair<const char*, long>> counts) {
+  constexpr long most = 1'000'000'000'000'000;  // far more than a run is asked for
+  for (const auto& [name, count] : counts)
+    expect(count >= 0 && count <= most, "the stored learner's ", name, " is ", count);
+}
+
+template <class T>
+void expect_shapes(const char* name, std::span<const Array<T>> x, std::span<const Array<T>> like) {
+  expect(x.size() == like.size(), "the stored learner's ", name, " has ", x.size(),
+         " arrays, and the run's has ", like.size());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    expect(shape(x[i]) == shape(like[i]), "array ", i, " of the stored learner's ", name, " is ", shape(x[i]),
+           ", and the run's is ", shape(like[i]));
+}
+
+template <class T>
+void expect_shapes(const char* name, const AdamState<T>& state, std::span<const Array<T>> like) {
+  expect_counts({{name, state.t}});
+  for (const Arrays<T>* each : {&state.m, &state.v})
+    if (!each->empty()) expect_shapes<T>(name, std::span(*each), like);
+}
+
+template <class T>
+void expect_shapes(const Learner<T>& l, const Arrays<T>& like) {
+  const std::span<const Array<T>> all(like);
+  expect_shapes<T>("parameters", std::span(l.parameters), all);
+  expect_shapes<T>("policy_adam", l.policy_adam, all.first(l.policy_arrays));
+  expect_shapes<T>("critic_adam", l.critic_adam, all.subspan(l.policy_arrays));
+  const std::size_t inputs = like.front().shape(0);
+  expect(l.acted_on.fits(inputs) && l.observed.fits(inputs) && l.returned.fits(1),
+         "the stored learner's running moments are of other observations than the run's");
+  expect_counts({{"update", l.update}, {"step", l.step}, {"episodes", l.episodes}});
+}
+
 template <class T>
 Learner<T> new_learner(const World& world, const NetworkOptions& networks, const CriticOptions& critic,
                        std::uint64_t seed) {
@@ -69,6 +103,9 @@ Learned learned(const Learner<T>& l, const BatchOptions& o) {
 }
 
 #define LOWVAR_INSTANTIATE(T)                                                                                \
+  template void expect_shapes(const char*, std::span<const Array<T>>, std::span<const Array<T>>);            \
+  template void expect_shapes(const char*, const AdamState<T>&, std::span<const Array<T>>);                  \
+  template void expect_shapes(const Learner<T>&, const Arrays<T>&);                                          \
   template Learner<T> new_learner(const World&, const NetworkOptions&, const CriticOptions&, std::uint64_t); \
   template Arrays<T> of_raw_observations(const Learner<T>&, bool);                                           \
   template Learned learned(const Learner<T>&, const BatchOptions&);

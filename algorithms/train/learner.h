@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "algorithms/data/collect.h"
 #include "algorithms/train/normalise.h"
@@ -56,6 +58,20 @@ struct Learner {
     f("update", update), f("step", step), f("episodes", episodes), f("environments", environments);
   }
 };
+
+// What comes back from bytes is held to what it was stored from. Each throws Error naming what is not that.
+
+/// Numbers of updates, steps and episodes.
+void expect_counts(std::initializer_list<std::pair<const char*, long>> counts);
+/// Arrays of the shapes of `like`.
+template <class T>
+void expect_shapes(const char* name, std::span<const Array<T>> x, std::span<const Array<T>> like);
+/// Means of each of such arrays, or none yet.
+template <class T>
+void expect_shapes(const char* name, const AdamState<T>& state, std::span<const Array<T>> like);
+/// A learner whose parameters have the shapes of `like`, and all else as that asks.
+template <class T>
+void expect_shapes(const Learner<T>& learner, const Arrays<T>& like);
 
 /// Networks as the options say, initialised from streams "policy-init" and "critic-init" of the seed.
 template <class T>

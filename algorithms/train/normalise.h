@@ -30,6 +30,11 @@ class RunningMoments {
     count_ += n;
   }
 
+  /// Whether it is of so many columns, or of no rows.
+  bool fits(std::size_t columns) const {
+    return count_ == 0 || (mean_.size() == columns && square_.size() == columns);
+  }
+
   template <class F>
   void visit(F&& f) {
     f("count", count_), f("mean", mean_), f("square", square_);

@@ -52,7 +52,9 @@ class OnPolicyRun final : public Run {
   std::unique_ptr<Run> clone() const override { return with(run_.learner); }
   std::vector<std::byte> store() const override { return stored(run_.learner); }
   void restore(std::span<const std::byte> learner) override {
+    const Arrays<T> like = run_.learner.parameters;
     restore_from(learner, run_.learner);
+    expect_shapes(run_.learner, like);
     resume();
   }
   std::unique_ptr<Run> branch(std::uint64_t seed, const std::string& name) const override {

@@ -41,7 +41,7 @@ Trajectories whole_batch(Training<T>& run, const BatchOptions& o, int group,
   for (int tries = 0; tries < 1000; ++tries) {
     auto batch = run.world.sample(
         l.policy, converted<double>(acting), run.world.T,
-        {l.seed, "train" + l.branch, static_cast<int>(l.episodes), o.episodes, std::max(group, 1)});
+        {l.seed, "train" + l.branch, next_episode(l.episodes, o.episodes), o.episodes, std::max(group, 1)});
     l.episodes += o.episodes;
     if (batch.rows() > 0) return batch;
   }

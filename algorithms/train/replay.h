@@ -48,6 +48,9 @@ class Replay {
     return out;
   }
 
+  /// Whether there are as many rows as were added; restored ones need not be.
+  bool whole() const { return added_ >= 0 && rows_.size() == static_cast<std::size_t>(size()) * width(); }
+
   template <class F>
   void visit(F&& f) {
     f("added", added_), f("rows", rows_);

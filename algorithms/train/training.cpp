@@ -41,6 +41,12 @@ Learned train(const World& world, const Algorithm& algorithm, long steps, std::u
   return algorithm.start(world, steps, seed)->finish(watcher);
 }
 
+int next_episode(long done, int more) {
+  constexpr int most = std::numeric_limits<int>::max();
+  expect(done <= most - more, "a run draws at most ", most, " episodes one by one, and ", done, " are drawn");
+  return static_cast<int>(done);
+}
+
 std::vector<Episode> whole_episodes(const Trajectories& batch, long steps) {
   std::vector<Episode> out;
   for (int i = 0; i < batch.size(); ++i) {

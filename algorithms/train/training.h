@@ -87,7 +87,8 @@ class Run {
   /// of the run's state alone.
   virtual double work() const = 0;
   virtual std::unique_ptr<Run> clone() const = 0;
-  /// The learner, exactly; and back.
+  /// The learner, exactly; and back. Throws Error where these are not the bytes of a learner of the same
+  /// algorithm, options and world; then this run cannot be gone on with.
   virtual std::vector<std::byte> store() const = 0;
   virtual void restore(std::span<const std::byte> learner) = 0;
   /// A copy whose next batch begins where this one stands, with random numbers of another seed and stream.
@@ -120,6 +121,10 @@ class Algorithm {
 /// A whole run.
 Learned train(const World& world, const Algorithm& algorithm, long steps, std::uint64_t seed,
               const Watcher& watcher = {});
+
+/// The number of the next episode where `done` have been drawn and `more` are to be. Throws Error where no
+/// numbers are left for them.
+int next_episode(long done, int more);
 
 /// Each trajectory of a batch as an episode, after `steps` steps before it.
 std::vector<Episode> whole_episodes(const Trajectories& batch, long steps);
