@@ -203,6 +203,7 @@ std::optional<std::filesystem::path> tuned_config(const std::string& algorithm, 
 }
 
 std::string nearest_name(std::string_view typed, const std::vector<std::string>& known) {
+  typed = typed.substr(0, 64);  // longer than any name
   const auto distance = [&](const std::string& name) {
     std::vector<std::size_t> row(name.size() + 1);
     for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
@@ -231,7 +232,8 @@ void set_option(Algorithm& algorithm, const std::string& key, const std::string&
     found = true;
     std::visit(Setter{text, where, name}, value);
   });
-  expect(found, where, "unknown option '", key, "'; did you mean '", nearest_name(key, known), "'?");
+  if (!found)
+    throw Error(join(where, "unknown option '", key, "'; did you mean '", nearest_name(key, known), "'?"));
 }
 
 void read_config(Algorithm& algorithm, const std::filesystem::path& path) {

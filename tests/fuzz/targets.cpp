@@ -117,7 +117,7 @@ void config(const std::string& bytes) {
   bool small = true;  // or it begins with seconds of work, as it was told to
   chosen.algorithm->visit([&](const std::string& name, OptionRef x) {
     if (name == "hidden")
-      for (const int width : *std::get<std::vector<int>*>(x)) small = small && width <= 64;
+      for (const int width : *std::get<std::vector<int>*>(x)) small = small && width <= 16;
   });
   if (small) chosen.algorithm->start(chosen.world, 100'000, 0);
 }
