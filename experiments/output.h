@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/error.h"
 #include "experiments/checkpoint.h"
 #include "experiments/files.h"
 
@@ -111,6 +112,17 @@ class OutputDirectory {
   /// Adds to machine.json something that may differ between runs.
   void note(const std::string& key, const nlohmann::ordered_json& value);
   void finish(int status);
+  /// f(), which computes what it is to hold; where a NumericalFault ends that, the run is finished with
+  /// status 3.
+  template <class F>
+  decltype(auto) compute(F&& f) {
+    try {
+      return f();
+    } catch (const NumericalFault&) {
+      finish(3);
+      throw;
+    }
+  }
   const std::filesystem::path& path() const { return path_; }
   /// Throws Interrupted where the process was asked to stop; for those who have just kept their work.
   void expect_time() const;

@@ -35,7 +35,7 @@ void Parts::operator()(Csv& csv, std::string& text, const std::function<void()>&
   }
   const std::size_t rows = csv.text().size(), lines = text.size();
   computation_ = 0;
-  part();
+  directory_.compute(part);
   state_.finished.push_back({csv.text().substr(rows), text.substr(lines)});
   state_.computation = -1;
   state_.going_on.clear();

@@ -18,7 +18,8 @@ class Parts {
   explicit Parts(OutputDirectory& directory);
 
   /// Calls `part`, which adds rows to the table and lines to the text, and keeps what it has added; or adds
-  /// what was kept. Throws Interrupted where the process was asked to stop, when that is kept.
+  /// what was kept. Throws Interrupted where the process was asked to stop, when that is kept; a
+  /// NumericalFault of `part` finishes the run.
   void operator()(Csv& csv, std::string& text, const std::function<void()>& part);
 
   /// For the next computation within a part, or of a study that is one part: keeps its state about every 30 s

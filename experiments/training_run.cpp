@@ -259,9 +259,7 @@ void learn(const TrainingPlan& plan, const std::vector<Estimator>& estimators, i
   }
 }
 
-}  // namespace
-
-std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& directory) {
+std::vector<SeedResult> results_of(const TrainingPlan& plan, OutputDirectory& directory) {
   std::vector<Estimator> estimators;
   for (const auto& name : plan.measure_variance.estimators) estimators.push_back(make_estimator(name));
   const auto n = static_cast<int>(plan.seeds.size());
@@ -319,6 +317,12 @@ std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& 
   }
   if (root()) write(plan, results, directory);
   return results;
+}
+
+}  // namespace
+
+std::vector<SeedResult> run_training(const TrainingPlan& plan, OutputDirectory& directory) {
+  return directory.compute([&] { return results_of(plan, directory); });
 }
 
 }  // namespace lowvar

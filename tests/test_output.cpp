@@ -1,11 +1,16 @@
 // CSV files: what is written is read back, and a row that does not fit its columns is refused by a sentence.
+// Parts: how one that a fault ends is left.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "core/error.h"
 #include "experiments/output.h"
+#include "experiments/parts.h"
 
 namespace lowvar {
 namespace {
@@ -71,6 +76,29 @@ TEST(Csv, RefusesARowThatDoesNotFit) {
   EXPECT_EQ(csv.text(), "a,b\n") << "a row that was refused is not there";
   EXPECT_EQ(complaint([] { parse_csv("a,b\n1,2\n3\n"); }),
             "row 2 of a CSV file has 1 fields, and there are 2 columns");
+}
+
+/// A figure that a part of it ends is finished, with status 3, and nothing else.
+TEST(Parts, ANumericalFaultFinishesTheRun) {
+  const auto path = std::filesystem::temp_directory_path() / ("lowvar_parts_" + std::to_string(::getpid()));
+  for (const bool faulty : {true, false}) {
+    OutputDirectory directory(path, {{"faulty", faulty}});
+    Parts parts(directory);
+    Csv csv({"a"});
+    std::string text;
+    const auto fail = [&] {
+      if (faulty) throw NumericalFault("not finite");
+      throw Error("wrong");
+    };
+    parts(csv, text, [] {});
+    EXPECT_ANY_THROW(parts(csv, text, fail));
+    EXPECT_EQ(std::filesystem::exists(path / "outputs.json"), faulty);
+    if (faulty) {
+      EXPECT_EQ(read_json(path / "outputs.json").at("status"), 3);
+      EXPECT_THROW(expect_no_fault(path), NumericalFault);
+    }
+    std::filesystem::remove_all(path);
+  }
 }
 
 }  // namespace

@@ -111,13 +111,7 @@ int train(const TrainFlags& f) {
 
   if (f.overwrite) remove_run(f.out);
   OutputDirectory directory(f.out, as_json(plan));
-  std::vector<SeedResult> results;
-  try {
-    results = run_training(plan, directory);
-  } catch (const NumericalFault&) {
-    directory.finish(3);
-    throw;
-  }
+  const std::vector<SeedResult> results = run_training(plan, directory);
   draw(directory);
   directory.finish(0);
   print(as_text(results));

@@ -155,12 +155,7 @@ int variance(const VarianceOptions& o) {
     watcher.keeper = parts.keeper([&] {
       if (gradients) gradients->sync();
     });
-    try {
-      result = study_variance(study, watcher);
-    } catch (const NumericalFault&) {
-      directory.finish(3);
-      throw;
-    }
+    result = directory.compute([&] { return study_variance(study, watcher); });
   }
   if (gradients) gradients->finish();
   report(result, directory);
