@@ -5,18 +5,21 @@ namespace lowvar {
 int inputs(const Model& model) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->sizes.front();
   if (const auto* linear = std::get_if<Linear>(&model)) return linear->inputs;
+  if (const auto* reader = std::get_if<Reader>(&model)) return reader->states();
   return std::get<Table>(model).S;
 }
 
 int outputs(const Model& model) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->sizes.back();
   if (const auto* linear = std::get_if<Linear>(&model)) return linear->outputs;
+  if (const auto* reader = std::get_if<Reader>(&model)) return reader->outputs;
   return std::get<Table>(model).outputs;
 }
 
 std::vector<std::string> names(const Model& model) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->names();
   if (std::holds_alternative<Linear>(model)) return {"K"};
+  if (const auto* reader = std::get_if<Reader>(&model)) return reader->names();
   return {"table"};
 }
 
@@ -31,8 +34,9 @@ std::vector<Array<double>> initialise(const Model& model, Rng& rng) {
   if (const auto* mlp = std::get_if<Mlp>(&model)) return initialise(*mlp, rng);
   if (const auto* linear = std::get_if<Linear>(&model))
     return {zeros<double>(linear->outputs, linear->inputs)};
+  if (const auto* reader = std::get_if<Reader>(&model)) return initialise(*reader, rng);
   const auto& table = std::get<Table>(model);
-  return {zeros<double>(table.S, table.outputs)};
+  return {zeros<double>(table.rows(), table.outputs)};
 }
 
 std::vector<Array<double>> initialise(const Policy& policy, Rng& rng, double log_std) {

@@ -7,15 +7,21 @@
 #include <variant>
 #include <vector>
 
+#include "core/aliases.h"
 #include "nn/distributions.h"
 #include "nn/mlp.h"
 #include "nn/observations.h"
+#include "nn/reader.h"
 
 namespace lowvar {
 
-/// One row of `outputs` numbers for each of S states: logits, values, ...
+/// A row of `outputs` numbers for each of S states: logits, values, ... States share rows where there are
+/// aliases.
 struct Table {
   int S, outputs;
+  std::shared_ptr<const Aliases> aliases = nullptr;
+
+  int rows() const { return aliases ? aliases->rows : S; }
 };
 
 /// K x of an observation x; K [outputs x inputs] is the only parameter array.
@@ -23,10 +29,15 @@ struct Linear {
   int inputs, outputs;
 };
 
-/// From a state number (Table) or an observation (Mlp, Linear) to a row of outputs.
-using Model = std::variant<Table, Mlp, Linear>;
+/// From a state number (Table, Reader) or an observation (Mlp, Linear) to a row of outputs.
+using Model = std::variant<Table, Mlp, Linear, Reader>;
 
-/// Numbers that an observation has; of a table, its states.
+/// Whether it looks at numbers of states, not at observations.
+inline bool of_states(const Model& model) {
+  return std::holds_alternative<Table>(model) || std::holds_alternative<Reader>(model);
+}
+
+/// Numbers that an observation has; of a model of states, these.
 int inputs(const Model& model);
 int outputs(const Model& model);
 /// Names of the parameter arrays, for reports by layer.
@@ -51,11 +62,18 @@ struct Inputs {
   }
 };
 
-/// Outputs [n x outputs] of the model; a table looks at `state`, the others at `observation` [n x p].
+/// Outputs [n x outputs] of the model; models of_states look at `state`, the others at `observation` [n
+/// x p].
 template <class T>
 Var<T> forward(const Model& model, const std::vector<Var<T>>& theta, std::span<const int> state,
                Var<T> observation, At at = At::current()) {
-  if (std::holds_alternative<Table>(model)) return gather(theta.front(), state, at);
+  if (const auto* table = std::get_if<Table>(&model)) {
+    if (!table->aliases) return gather(theta.front(), state, at);
+    std::vector<int> row;
+    for (const int s : state) row.push_back(table->aliases->of[static_cast<std::size_t>(s)]);
+    return gather(theta.front(), row, at);
+  }
+  if (const auto* reader = std::get_if<Reader>(&model)) return forward(*reader, theta, state, at);
   if (std::holds_alternative<Linear>(model)) return matmul_nt(observation, theta.front(), at);
   return forward(std::get<Mlp>(model), theta, observation, at);
 }
