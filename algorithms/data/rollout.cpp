@@ -105,7 +105,7 @@ Trajectories rollout_of(States& states, const Policy& policy, const std::vector<
     char terminated = 0;
   };
   const int p = states.spaces().observation, m = states.spaces().m;
-  const bool tabular = std::holds_alternative<Table>(policy.model);
+  const bool tabular = of_states(policy.model);
   std::vector<Episode> episodes;
   std::vector<int> running;
   for (int i = 0; i < draw.count; ++i) {

@@ -33,6 +33,11 @@ struct Trajectories {
   Array<double> action_values;     // [rows x A], Q_t(s_t, .) of a critic; empty without one
   std::vector<double> next_value;  // [rows], V_{t+1}(s_{t+1})
 
+  // What a world knows of them beyond what was sampled (`annotate`, world.h).
+  int longest = 0;              // steps that a trajectory may have; 0: nobody said
+  std::vector<double> greedy;   // [N], the return of the likeliest actions from the same start; or empty
+  Array<double> log_reference;  // [rows x A], of the policy that divergences are taken to; or empty
+
   int size() const { return static_cast<int>(offset.size()) - 1; }
   int rows() const { return offset.back(); }
   int begin(int i) const { return offset[static_cast<std::size_t>(i)]; }
@@ -68,7 +73,8 @@ struct Trajectories {
     f("observation", observation.any()), f("action", action), f("action_vector", action_vector);
     f("reward", reward), f("log_mu", log_mu), f("terminated", terminated), f("truncated", truncated);
     f("final_observation", final_observation.any()), f("first_step", first_step), f("bootstrap", bootstrap);
-    f("value", value), f("action_values", action_values), f("next_value", next_value);
+    f("value", value), f("action_values", action_values), f("next_value", next_value), f("longest", longest);
+    f("greedy", greedy), f("log_reference", log_reference);
   }
 };
 

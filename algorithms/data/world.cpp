@@ -1,5 +1,7 @@
 #include "algorithms/data/world.h"
 
+#include <cmath>
+#include <map>
 #include <numeric>
 
 #include "envs/tabular_environment.h"
@@ -37,6 +39,83 @@ World tabular_world(std::string id, Mdp mdp) {
     return rollout(*shared, probabilities(policy, theta, {all}), draw);
   };
   return world;
+}
+
+World sequence_world(std::string id, SequenceWorld of) {
+  World world = tabular_world(std::move(id), std::move(of.mdp));
+  world.sequences = std::make_shared<const Sequences>(std::move(of.sequences));
+  // A network is asked about the states that are visited, not about all.
+  const auto of_table = world.sample;
+  world.sample = [of_table, states = world.states](const Policy& policy, const Parameters& theta, int T,
+                                                   Draw draw) {
+    if (std::holds_alternative<Table>(policy.model)) return of_table(policy, theta, T, draw);
+    return rollout(*states(draw.count), policy, theta, T, draw);
+  };
+  return world;
+}
+
+Policy token_policy(const World& world, const std::shared_ptr<const Aliases>& rows) {
+  return Policy{Table{world.mdp->S, world.mdp->A, rows}};
+}
+
+Policy reading_policy(const World& world, Reader::Cell cell, int width, double output_gain) {
+  const Sequences& s = *world.sequences;
+  return Policy{Reader{.cell = cell,
+                       .tokens = s.tokens,
+                       .longest = s.longest,
+                       .width = width,
+                       .outputs = s.tokens,
+                       .written = {world.sequences, &s.prefix},
+                       .output_gain = output_gain}};
+}
+
+namespace {
+
+/// What the likeliest actions return from a state. Throws Error where an action has several outcomes.
+double greedy_return(const World& world, const Policy& policy, const Parameters& theta, double gamma, int s) {
+  const Mdp& mdp = *world.mdp;
+  double R = 0, discount = 1;
+  for (int t = 0; t < mdp.T && !mdp.terminal[static_cast<std::size_t>(s)]; ++t, discount *= gamma) {
+    const int state[] = {s};
+    int a = 0;
+    ActingPolicy(policy, theta, state, nullptr).act_greedily(0, a);
+    const auto outcomes = mdp.outcomes(s, a);
+    expect(outcomes.size() == 1, "in ", world.id,
+           " what follows an action is random, and so is what the likeliest actions return");
+    R += discount * outcomes[0].reward;
+    s = outcomes[0].next;
+  }
+  return R;
+}
+
+}  // namespace
+
+void annotate(const World& world, const Policy& policy, const Parameters& theta, double gamma, Wanted wanted,
+              Trajectories& batch) {
+  batch.longest = world.T;
+  if (wanted.greedy) {
+    expect(world.mdp != nullptr, "what the likeliest actions return is known in tabular worlds, and ",
+           world.id, " is none");
+    std::map<int, double> from;
+    batch.greedy.clear();
+    for (int i = 0; i < batch.size(); ++i) {
+      double R = 0;
+      if (batch.length(i) > 0) {
+        const int start = batch.state[static_cast<std::size_t>(batch.begin(i))];
+        const auto found = from.find(start);
+        R = found != from.end() ? found->second
+                                : from[start] = greedy_return(world, policy, theta, gamma, start);
+      }
+      batch.greedy.push_back(R);
+    }
+  }
+  if (wanted.reference) {
+    expect(world.sequences && world.sequences->reference.size() > 0, world.id,
+           " says no policy that a divergence could be taken to");
+    const Policy reference = token_policy(world, world.sequences->own());
+    batch.log_reference = probabilities(reference, {world.sequences->reference}, {batch.state});
+    for (double& p : values(batch.log_reference)) p = std::log(p);
+  }
 }
 
 }  // namespace lowvar

@@ -10,6 +10,7 @@
 #include "algorithms/data/rollout.h"
 #include "algorithms/data/stepper.h"
 #include "envs/lqr.h"
+#include "envs/sequences.h"
 
 namespace lowvar {
 
@@ -23,8 +24,9 @@ struct World : Spaces {  // but observation is 0 where tabular, and states are n
   MakeStates states = nullptr;
   /// Trajectories of at most T steps. Where tabular T is the model's.
   std::function<Trajectories(const Policy&, const Parameters&, int T, Draw)> sample = nullptr;
-  std::shared_ptr<const Mdp> mdp = nullptr;  // the model, where it is tabular
-  std::shared_ptr<const Lqg> lqg = nullptr;  // the model, where it is linear and quadratic
+  std::shared_ptr<const Mdp> mdp = nullptr;              // the model, where it is tabular
+  std::shared_ptr<const Lqg> lqg = nullptr;              // the model, where it is linear and quadratic
+  std::shared_ptr<const Sequences> sequences = nullptr;  // where its states are prefixes of answers
   std::any model = {};  // of another kind, for the WorldModel that describes it (experiments/models.h)
 
   bool known() const { return mdp || lqg || model.has_value(); }
@@ -55,5 +57,24 @@ World environment_world(std::string id, E env) {
 
 /// A tabular world: its policies are tables of logits.
 World tabular_world(std::string id, Mdp mdp);
+
+/// A tabular world whose policies may also share rows or be networks that read what was written.
+World sequence_world(std::string id, SequenceWorld world);
+/// A policy that shares these rows of logits.
+Policy token_policy(const World& world, const std::shared_ptr<const Aliases>& rows);
+/// A policy that reads what was written.
+Policy reading_policy(const World& world, Reader::Cell cell, int width, double output_gain);
+
+/// What estimators may ask of a batch beyond what was sampled.
+struct Wanted {
+  bool greedy = false;     // what the likeliest actions of the policy return from each start
+  bool reference = false;  // log probabilities of the policy that divergences are taken to
+
+  Wanted operator|(Wanted other) const { return {greedy || other.greedy, reference || other.reference}; }
+};
+/// Adds to a batch of `policy` at theta what the world knows of it: `longest` and what is wanted. Throws
+/// Error where the world does not know it.
+void annotate(const World& world, const Policy& policy, const Parameters& theta, double gamma, Wanted wanted,
+              Trajectories& batch);
 
 }  // namespace lowvar
