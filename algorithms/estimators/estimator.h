@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "algorithms/data/trajectory.h"
+#include "algorithms/data/world.h"
 #include "algorithms/estimators/names.h"
 #include "algorithms/estimators/surrogates.h"
 #include "envs/lqr.h"
@@ -30,6 +30,7 @@ struct Constants {
   std::vector<double> linear;             // weights of linear_features that fit G_t best
   Array<double> per_state;                // [T x S], E[|z|^2 Q | s_t] / E[|z|^2 | s_t]; tabular worlds only
   std::shared_ptr<const Lqg> dynamics;    // where they can be differentiated
+  std::vector<double> kl_to_go;           // [S], E of the sum of log pi/reference from s on
 };
 
 /// What a linear baseline is linear in at row r, step t of its trajectory, with tau = t / 100: 1_s for each
@@ -72,11 +73,16 @@ struct Estimator {
   bool needs_critic = false;
   bool needs_action_values = false;  // of the critic, too
   bool needs_constants = false;
-  bool needs_states = false;    // constants of each state, which tabular worlds alone have
-  bool needs_dynamics = false;  // to differentiate
-  bool off_policy = false;      // has importance weights: data may come from another policy
-  bool weighs_ratios = false;   // they are part of Psi, which is of one theta: another one needs another Psi
-  double clip = 0;              // ratios further than that from 1 are cut off; 0: none are
+  bool needs_states = false;     // constants of each state, which tabular worlds alone have
+  bool needs_dynamics = false;   // to differentiate
+  bool needs_greedy = false;     // what the likeliest actions return
+  bool needs_reference = false;  // a policy that divergences are taken to
+  /// What it estimates is the gradient of KL(pi || reference), not that of J.
+  bool of_divergence = false;
+  bool draws_again = false;    // groups whose returns are all equal are no sample of its
+  bool off_policy = false;     // has importance weights: data may come from another policy
+  bool weighs_ratios = false;  // they are part of Psi, which is of one theta: another one needs another Psi
+  double clip = 0;             // ratios further than that from 1 are cut off; 0: none are
   /// How many trajectories make an independent estimate, which is the mean of their g: one; a group of so
   /// many, one after another; or 0, the whole batch it is given.
   int unit = 1;
@@ -84,11 +90,13 @@ struct Estimator {
   bool all_actions = false;
   int weightings = 1;                                            // K
   std::source_location where = std::source_location::current();  // of its definition
+  std::string note = {};  // on what it is elsewhere, where it is a preset
 
   /// Psi, [rows x K].
   Weights weights = {};
   Surrogate surrogate = score_function();
-  /// In place of weights and surrogate: what each trajectory's g is the gradient of, [N x 1].
+  /// In place of weights and surrogate: what each trajectory's g is the gradient of, [N x 1], or a sum over
+  /// its steps of the gradient of, [rows x 1].
   std::function<Var<double>(Tape<double>&, const Policy&, const std::vector<Var<double>>& theta,
                             const Trajectories&, const Constants&)>
       objective = {};
@@ -96,6 +104,9 @@ struct Estimator {
   /// is the gradient.
   std::function<void(std::span<const double> gradients, const Constants&, std::span<double> g)> combine = {};
 };
+
+/// What a batch has to be annotated with for it.
+inline Wanted wanted_by(const Estimator& e) { return {e.needs_greedy, e.needs_reference}; }
 
 /// The estimator of this name: "gae:0.95", "nstep:5+undiscounted", ... Throws Error naming what is wrong with
 /// it.

@@ -5,7 +5,8 @@
 #include <numeric>
 
 #include "algorithms/data/returns.h"
-#include "algorithms/estimators/estimator.h"
+#include "algorithms/estimators/divergences.h"
+#include "algorithms/estimators/groups.h"
 
 namespace lowvar {
 namespace {
@@ -153,41 +154,17 @@ Estimator reward_to_go_optimal() {
           }};
 }
 
-/// f(returns of a group of N, in place) for each group of consecutive trajectories; its result on every step.
-template <class F>
-Array<double> of_group_returns(const Trajectories& batch, const Constants& c, int N, F&& f) {
-  expect(batch.size() % N == 0, "groups of ", N, " trajectories need a multiple of ", N, ", got ",
-         batch.size());
-  std::vector<double> R;
-  for (int i = 0; i < batch.size(); ++i)
-    R.push_back(discounted_return(batch.rewards(i), c.gamma, batch.after(i)));
-  for (int i = 0; i < batch.size(); i += N)
-    f(std::span(R).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(N)));
-  return by_trajectory(batch, [&](int i, std::span<double> psi) {
-    std::fill(psi.begin(), psi.end(), R[static_cast<std::size_t>(i)]);
-  });
-}
-
-Estimator leave_one_out(int N) {
-  return {
-      .equation = "g = 1/N sum_i (R_i - 1/(N-1) sum_{j!=i} R_j) sum_t z_{i,t},  N trajectories of one start",
-      .source = "Kool et al. 2019; Ahmadian et al. 2024",
-      .weights = [N](const Trajectories& b, const Constants& c) {
-        return of_group_returns(b, c, N, [N](std::span<double> R) {
-          centre(R);
-          for (double& each : R) each *= N / (N - 1.0);
-        });
-      }};
-}
-
-Estimator group_relative(int N) {
-  return {
-      .equation = "g = 1/N sum_i (R_i - mean_j R_j) / sd_j R_j sum_t z_{i,t},  N trajectories of one start",
-      .source = "Shao et al. 2024, section 4.1.2 (outcome supervision)",
-      .bias = "mean and deviation are those of the group itself",
-      .weights = [N](const Trajectories& b, const Constants& c) {
-        return of_group_returns(b, c, N, standardise);
-      }};
+Estimator self_critical() {
+  return {.equation =
+              "g = (R - R(greedy)) sum_t z_t,  R(greedy) that of the likeliest actions from the same start",
+          .source = "Li et al. 2024 (ReMax, 2310.10505), eq. 4; Rennie et al. 2017",
+          .weights = [](const Trajectories& b, const Constants& c) {
+            return by_trajectory(b, [&](int i, std::span<double> psi) {
+              if (psi.empty()) return;
+              const double R = discounted_return(b.rewards(i), c.gamma, b.after(i));
+              std::fill(psi.begin(), psi.end(), R - b.greedy[static_cast<std::size_t>(i)]);
+            });
+          }};
 }
 
 Estimator reward_to_go_value() {
@@ -387,10 +364,22 @@ Estimator defined(const EstimatorName& name, std::string_view typed) {
       return reward_to_go_optimal();
     case FamilyId::togo_value:
       return reward_to_go_value();
+    case FamilyId::mean:
     case FamilyId::rloo:
-      return leave_one_out(static_cast<int>(x[0]));
     case FamilyId::grpo:
-      return group_relative(static_cast<int>(x[0]));
+    case FamilyId::opo:
+    case FamilyId::opo_loo:
+    case FamilyId::whiten:
+    case FamilyId::maxrl:
+    case FamilyId::gpg:
+    case FamilyId::best_second:
+    case FamilyId::pkpo:
+    case FamilyId::topr:
+      return of_group(relative_advantage(name.id()), x);
+    case FamilyId::remax:
+      return self_critical();
+    case FamilyId::kl:
+      return divergence(name.family->arguments[0].words[static_cast<std::size_t>(x[0])]);
     case FamilyId::all_action:
       return all_action();
     case FamilyId::pathwise:
@@ -428,17 +417,25 @@ Estimator make_estimator(std::string_view typed) {
   if (family.id != FamilyId::outside) {
     e.needs_critic = family.needs.critic;
     e.needs_action_values = family.needs.action_values;
-    e.needs_constants = family.needs.constants;
+    e.needs_constants |= family.needs.constants;
     e.needs_states = family.needs.states;
     e.needs_dynamics = family.needs.dynamics;
+    e.needs_greedy = family.needs.greedy;
+    e.needs_reference = family.needs.reference;
     e.off_policy = family.off_policy;
     e.all_actions = family.kind == EstimatorKind::all_action;
     e.unit = name.unit();
   }
-  expect(!name.whitened || !e.all_actions, "estimator '", typed,
+  if (const EstimatorPreset* preset = preset_of(typed)) e.note = preset->note;
+  if (const UsedSuffix* how = name.suffix(SuffixKind::aggregation))
+    e = with_aggregation(std::move(e), aggregation(how));
+  if (name.dynamic()) e = with_dynamic_sampling(std::move(e));
+  if (const UsedSuffix* weight = name.suffix(SuffixKind::importance))
+    e = with_importance(std::move(e), importance_weight(*weight), weight->arguments);
+  expect(!name.whitened() || !e.all_actions, "estimator '", typed,
          "' weighs all actions of a step, which +whitened cannot normalise");
-  if (name.whitened) e = with_whitening(std::move(e));
-  if (name.undiscounted) {
+  if (name.whitened()) e = with_whitening(std::move(e));
+  if (name.undiscounted()) {
     e.equation += "   (without the leading gamma^t)";
     add_bias(e, "the leading gamma^t is dropped");
   } else if (family.kind == EstimatorKind::causal || family.kind == EstimatorKind::all_action) {

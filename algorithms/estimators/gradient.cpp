@@ -149,7 +149,6 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
   const auto pi = rows.distribution(tape, policy, parameters, 0, n);
   const auto log_pi = log_prob(pi, rows.actions(tape, 0, n));
   const Array<double> log_pi_value = log_pi.value();
-  const Array<double> log_mu = from_values<double>(n, 1, batch.log_mu);
 
   // A surrogate reaches theta through log pi alone, so its gradient is the score times its own slope there.
   Array<double> slope = zeros<double>(n, columns);
@@ -159,11 +158,7 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
       column += e->weightings;
       continue;
     }
-    const Array<double> psi = e->weights(batch, constants, values(log_pi_value));
-    Array<double> at = zeros<double>(n, e->weightings);
-    for (int r = 0; r < n; ++r)
-      for (int k = 0; k < e->weightings; ++k) at(r, k) = log_pi_value(r, 0);
-    const Array<double> part = grad([&](Var<double> l) { return sum(e->surrogate(l, log_mu, psi)); }, at);
+    const Array<double> part = score_weights(*e, batch, values(log_pi_value), constants);
     for (int r = 0; r < n; ++r)
       for (int k = 0; k < e->weightings; ++k) slope(r, column + k) = part(r, k);
     column += e->weightings;
@@ -177,7 +172,7 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
       const bool steps = e->all_actions;
       const Var<double> each = steps ? sum_rows(action_probabilities(pi) * e->weights(batch, constants))
                                      : e->objective(tape, policy, parameters, batch, constants);
-      out.push_back(grouped_grad(each, parameters, steps ? offset : trajectories_of(batch, offset),
+      out.push_back(grouped_grad(each, parameters, each.rows() == n ? offset : trajectories_of(batch, offset),
                                  full<double>(each.rows(), 1, 1.0)));
       column += e->weightings;
       continue;
@@ -198,6 +193,16 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
     column += e->weightings;
   }
   return out;
+}
+
+Array<double> score_weights(const Estimator& estimator, const Trajectories& batch,
+                            std::span<const double> log_pi, const Constants& constants) {
+  const Array<double> psi = estimator.weights(batch, constants, log_pi);
+  const Array<double> log_mu = from_values<double>(batch.rows(), 1, batch.log_mu);
+  Array<double> at = zeros<double>(batch.rows(), estimator.weightings);
+  for (int r = 0; r < batch.rows(); ++r)
+    for (double& each : row(at, r)) each = log_pi[static_cast<std::size_t>(r)];
+  return grad([&](Var<double> l) { return sum(estimator.surrogate(l, log_mu, psi)); }, at);
 }
 
 std::vector<double> policy_gradient_estimate(const Estimator& estimator, const Policy& policy,

@@ -58,6 +58,11 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
                                     const std::vector<Array<double>>& theta, const Trajectories& batch,
                                     std::span<const int> offset, const Constants& constants);
 
+/// What the scores of a batch's rows are multiplied by, [rows x K]: the slopes of an estimator's surrogate of
+/// its weights at log pi [rows]. Of those that go through log pi(a_t|s_t).
+Array<double> score_weights(const Estimator& estimator, const Trajectories& batch,
+                            std::span<const double> log_pi, const Constants& constants);
+
 /// The mean over the batch's trajectories of one estimator's g, [d].
 std::vector<double> policy_gradient_estimate(const Estimator& estimator, const Policy& policy,
                                              const std::vector<Array<double>>& theta,
