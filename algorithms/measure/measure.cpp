@@ -7,6 +7,7 @@
 #include <memory>
 #include <numeric>
 
+#include "algorithms/data/groups.h"
 #include "algorithms/data/returns.h"
 #include "core/blas.h"
 #include "core/parallel.h"
@@ -277,9 +278,10 @@ namespace {
 
 /// Rungs that see the same trajectories, and how those are cut.
 struct Sample {
-  int unit;         // trajectories in a unit
-  bool same_start;  // within one
-  int shard;        // trajectories sampled, estimated and summarised together: whole units
+  int unit;          // trajectories in a unit
+  bool same_start;   // within one
+  bool draws_again;  // those of equal returns
+  int shard;         // trajectories sampled, estimated and summarised together: whole units
   int cosine_batch;
   std::vector<std::vector<std::size_t>> passes;  // rungs at the same parameters share a backward pass
 };
@@ -289,13 +291,14 @@ std::vector<Sample> samples_of(const std::vector<Rung>& rungs, const MeasureOpti
   for (std::size_t e = 0; e < rungs.size(); ++e) {
     const Estimator& estimator = rungs[e].estimator;
     const int unit = options.unit(estimator), cosine_batch = options.cosine_batch_of(estimator);
-    const bool whole = estimator.unit == 0, same_start = estimator.unit > 1;
+    const bool whole = estimator.unit == 0, same_start = estimator.unit > 1, again = estimator.draws_again;
     auto of_unit = std::find_if(samples.begin(), samples.end(), [&](const Sample& s) {
-      return s.unit == unit && s.same_start == same_start && (!whole || s.shard == unit);
+      return s.unit == unit && s.same_start == same_start && s.draws_again == again &&
+             (!whole || s.shard == unit);
     });
     if (of_unit == samples.end()) {
       const int shard = whole ? unit : unit * shard_size(options.trajectories / unit, cosine_batch / unit);
-      of_unit = samples.insert(samples.end(), {unit, same_start, shard, cosine_batch, {}});
+      of_unit = samples.insert(samples.end(), {unit, same_start, again, shard, cosine_batch, {}});
     }
     auto& passes = of_unit->passes;
     const auto pass = std::find_if(passes.begin(), passes.end(),
@@ -354,10 +357,16 @@ Measured measure(const World& world, const Policy& policy, const Parameters& beh
 
   const auto produce = [&](const Sample& sample, int shard, long total) {
     const long first = static_cast<long>(shard) * sample.shard;
-    Trajectories batch = world.sample(
-        policy, behaviour, world.T,
-        {options.seed, "measure", static_cast<int>(first),
-         static_cast<int>(std::min<long>(sample.shard, total - first)), sample.same_start ? sample.unit : 1});
+    const Draw draw{options.seed, "measure", static_cast<int>(first),
+                    static_cast<int>(std::min<long>(sample.shard, total - first)),
+                    sample.same_start ? sample.unit : 1};
+    Trajectories batch = sample.draws_again
+                             ? sample_unequal(world, policy, behaviour, world.T, world.gamma, draw)
+                             : world.sample(policy, behaviour, world.T, draw);
+    Wanted wanted;
+    for (const auto& pass : sample.passes)
+      for (const std::size_t e : pass) wanted = wanted | wanted_by(rungs[e].estimator);
+    annotate(world, policy, behaviour, world.gamma, wanted, batch);
     if (critic) critic(batch);
     std::vector<int> offset;
     for (int i = 0; i <= batch.size(); i += sample.unit)

@@ -5,6 +5,14 @@ namespace {
 
 /// Logits or values of each state, a gain on the state of a linear world, or a network of the observation.
 Model model_of(const World& world, const NetworkOptions& o, int outputs, double gain, bool of_critic) {
+  if (world.sequences && !of_critic) {
+    const Policy own =
+        o.reader == ReaderKind::none
+            ? token_policy(world, world.sequences->own())
+            : reading_policy(world, o.reader == ReaderKind::gru ? Reader::Cell::gru : Reader::Cell::attention,
+                             o.hidden.empty() ? 16 : o.hidden.front(), gain);
+    return own.model;
+  }
   if (world.mdp) return Table{world.mdp->S, outputs};
   if (world.lqg && !of_critic) return Linear{world.observation, outputs};
   Mlp mlp{.sizes = {world.observation}, .activation = o.activation, .output_gain = gain};
@@ -64,6 +72,8 @@ Learner<T> new_learner(const World& world, const NetworkOptions& networks, const
                 world.A ? Head::softmax : Head::gaussian};
   Rng rng(seed, "policy-init");
   Parameters theta = initialised(out.policy.model, networks.initialisation, rng);
+  // What writes has learnt to write before: it begins as the world's own policy.
+  if (world.sequences && std::holds_alternative<Table>(out.policy.model)) theta = {world.sequences->policy};
   if (out.policy.head == Head::gaussian) theta.push_back(full<double>(1, outputs, networks.log_std));
   out.policy_arrays = theta.size();
   if (critic.critic != CriticKind::none) {

@@ -45,6 +45,16 @@ void check_estimator(const OnPolicyOptions& o) {
          "needs a critic of Q(s, a); critic must be action-value, which q-actor-critic has");
   refuse(o.critic.critic != CriticKind::action_value || !e.needs_critic || e.needs_action_values,
          "needs a critic of V(s); critic must be value");
+  const bool own_surrogate =
+      (e.off_policy && !e.weighs_ratios) || o.objective.surrogate == SurrogateKind::ratio;
+  refuse(o.objective.loss_kl == 0 || !own_surrogate,
+         "has a surrogate of its own, which loss_kl does not go with; +clip:LO:HI weighs scores");
+  refuse(!e.of_divergence, "is of a divergence; loss_kl puts it beside a return");
+  if (o.objective.loss_kl != 0) {
+    const Estimator kl = make_estimator("kl:" + o.objective.loss_kl_variant);
+    expect(!kl.needs_constants && !kl.objective, "loss_kl_variant ", o.objective.loss_kl_variant,
+           " weighs no scores of what was done; training needs one that does, such as k3-loss");
+  }
   refuse(e.unit <= 1 || (o.batch.episodes > 0 && o.batch.episodes % e.unit == 0), "weighs groups of ", e.unit,
          " whole episodes from one start: episodes must be a multiple of that, got ", o.batch.episodes);
 }
@@ -66,6 +76,8 @@ void check(const OnPolicyOptions& o, const World& world) {
   not_negative({{"episodes", o.batch.episodes},
                 {"max_episodes", static_cast<double>(o.batch.max_episodes)},
                 {"entropy_coefficient", o.objective.entropy_coefficient},
+                {"loss_kl", o.objective.loss_kl},
+                {"reward_kl", o.batch.reward_kl},
                 {"max_gradient_norm", o.step.max_gradient_norm},
                 {"critic_coefficient", o.critic.critic_coefficient},
                 {"value_clip", o.critic.value_clip},
@@ -75,6 +87,14 @@ void check(const OnPolicyOptions& o, const World& world) {
   check_estimator(o);
   expect(o.critic.critic != CriticKind::action_value || world.A > 0,
          "an action-value critic is of worlds with choices; ", world.id, " acts by vectors");
+  const bool reference = world.sequences && world.sequences->reference.size() > 0;
+  expect(reference || (o.objective.loss_kl == 0 && o.batch.reward_kl == 0),
+         "loss_kl and reward_kl are of the divergence from a reference, and ", world.id, " says none");
+  expect(o.networks.reader == ReaderKind::none || (world.sequences && world.sequences->enumerable()),
+         "reader is for worlds whose states are what was written; ", world.id, " is none");
+  const Estimator followed = make_estimator(o.objective.estimator);
+  expect(!(followed.needs_greedy || followed.draws_again) || world.mdp, "estimator '", o.objective.estimator,
+         "' needs a tabular world, and ", world.id, " is none");
   expect(!o.batch.normalise_observations || (!world.mdp && !world.lqg),
          "normalise_observations is for networks; in ", world.id, " the policy is none");
 }

@@ -27,6 +27,7 @@ enum class Advantages { raw, standardised };
 enum class Optimiser { adam, sgd, rmsprop };
 enum class CriticKind { none, value, action_value };
 enum class Noise { gaussian, ou };
+enum class ReaderKind { none, gru, attention };
 
 constexpr auto names_of(Truncation) { return std::array{"bootstrap", "terminate"}; }
 constexpr auto names_of(Activation) { return std::array{"tanh", "relu"}; }
@@ -39,6 +40,7 @@ constexpr auto names_of(Optimiser) { return std::array{"adam", "sgd", "rmsprop"}
 constexpr auto names_of(CriticKind) { return std::array{"none", "value", "action-value"}; }
 constexpr auto names_of(CriticLoss) { return std::array{"mse", "huber"}; }
 constexpr auto names_of(Noise) { return std::array{"gaussian", "ou"}; }
+constexpr auto names_of(ReaderKind) { return std::array{"none", "gru", "attention"}; }
 
 /// A choice as whoever reads text sees it.
 struct ChoiceRef {
@@ -72,6 +74,7 @@ struct BatchOptions {
   double reward_scale = 1;                        // what learners see; returns are reported unscaled
   bool normalise_observations = false;            // by mean and deviation of all batches before
   bool normalise_rewards = false;                 // by the deviation of running discounted returns
+  double reward_kl = 0;  // of log pi/reference of each token, taken from its reward, in a sequence world
 
   /// Steps of a batch of rollouts.
   long steps() const { return static_cast<long>(envs) * rollout; }
@@ -81,6 +84,7 @@ struct BatchOptions {
     f("envs", envs), f("rollout", rollout), f("episodes", episodes), f("max_episodes", max_episodes);
     f("gamma", gamma), f("truncation", truncation), f("reward_scale", reward_scale);
     f("normalise_observations", normalise_observations), f("normalise_rewards", normalise_rewards);
+    f("reward_kl", reward_kl);
   }
 };
 
@@ -91,11 +95,13 @@ struct NetworkOptions {
   double policy_gain = 0.01;                                   // of the policy's last layer, orthogonal
   double log_std = 0;                                          // of a Gaussian policy at the start
   Precision precision = Precision::float32;
+  ReaderKind reader =
+      ReaderKind::none;  // of a sequence world: a network, hidden[0] wide, in place of its table
 
   template <class F>
   void visit(F&& f) {
     f("hidden", hidden), f("activation", activation), f("initialisation", initialisation);
-    f("policy_gain", policy_gain), f("log_std", log_std), f("precision", precision);
+    f("policy_gain", policy_gain), f("log_std", log_std), f("precision", precision), f("reader", reader);
   }
 };
 
@@ -105,11 +111,14 @@ struct ObjectiveOptions {
   Advantages advantages = Advantages::raw;       // or standardised in each minibatch
   Reduce reduce = Reduce::row;                   // mean over rows; or sum over a trajectory, mean over those
   double entropy_coefficient = 0;
+  double loss_kl = 0;  // of the divergence from a sequence world's reference, in the loss,
+  std::string loss_kl_variant = "k3-loss";  // as kl:VARIANT estimates its gradient
 
   template <class F>
   void visit(F&& f) {
     f("estimator", estimator), f("surrogate", surrogate), f("advantages", advantages), f("reduce", reduce);
-    f("entropy_coefficient", entropy_coefficient);
+    f("entropy_coefficient", entropy_coefficient), f("loss_kl", loss_kl);
+    f("loss_kl_variant", loss_kl_variant);
   }
 };
 

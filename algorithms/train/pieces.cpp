@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
+
+#include "algorithms/data/groups.h"
+#include "algorithms/estimators/divergences.h"
 
 namespace lowvar {
 namespace {
@@ -35,13 +39,17 @@ void normalise_rewards(Learner<T>& l, const BatchOptions& o, Trajectories& batch
 
 /// The next episodes with at least one step; those that end where they start teach nothing.
 template <class T>
-Trajectories whole_batch(Training<T>& run, const BatchOptions& o, int group,
+Trajectories whole_batch(Training<T>& run, const BatchOptions& o, const Estimator& estimator,
                          std::span<const Array<T>> acting) {
   Learner<T>& l = run.learner;
+  const std::string stream = "train" + l.branch;
+  const Parameters theta = converted<double>(acting);
   for (int tries = 0; tries < 1000; ++tries) {
-    auto batch = run.world.sample(
-        l.policy, converted<double>(acting), run.world.T,
-        {l.seed, "train" + l.branch, next_episode(l.episodes, o.episodes), o.episodes, std::max(group, 1)});
+    const Draw draw{l.seed, stream, next_episode(l.episodes, o.episodes), o.episodes,
+                    std::max(estimator.unit, 1)};
+    auto batch = estimator.draws_again
+                     ? sample_unequal(run.world, l.policy, theta, run.world.T, o.gamma, draw)
+                     : run.world.sample(l.policy, theta, run.world.T, draw);
     l.episodes += o.episodes;
     if (batch.rows() > 0) return batch;
   }
@@ -65,10 +73,14 @@ Trajectories collect(Training<T>& run, const BatchOptions& o, const Estimator& e
     watcher.saw(run.collector->episodes());
     l.episodes += static_cast<long>(run.collector->episodes().size());
   } else {
-    batch = whole_batch(run, o, estimator.unit, acting);
+    batch = whole_batch(run, o, estimator, acting);
     watcher.saw(whole_episodes(batch, l.step));
   }
   l.step += batch.rows();
+  const Wanted wanted = wanted_by(estimator) | Wanted{.reference = o.reward_kl != 0};
+  annotate(run.world, l.policy, converted<double>(acting), o.gamma, wanted, batch);
+  for (std::size_t r = 0; r < batch.reward.size() && o.reward_kl != 0; ++r)
+    batch.reward[r] -= o.reward_kl * (batch.log_mu[r] - batch.log_reference(r, batch.action[r]));
   if (o.normalise_observations) normalise_observations(l.acted_on, l.observed, batch);
   for (double& r : batch.reward) r *= o.reward_scale;
   if (o.normalise_rewards) normalise_rewards(l, o, batch);
@@ -117,6 +129,9 @@ Objective objective_of(const ObjectiveOptions& o) {
                 .reduce = o.reduce,
                 .standardised = o.advantages == Advantages::standardised,
                 .entropy = o.entropy_coefficient};
+  if (o.loss_kl != 0)
+    out.estimator =
+        less_divergence(std::move(out.estimator), make_estimator("kl:" + o.loss_kl_variant), o.loss_kl);
   if (o.surrogate == SurrogateKind::ratio) {
     out.estimator.surrogate = importance_weighted();
     out.estimator.clip = 0;

@@ -9,6 +9,15 @@ namespace lowvar {
 PpoOptions ppo_recipe(const World& world) {
   PpoOptions o;
   o.batch.gamma = world.gamma;
+  if (world.sequences) {  // Shao et al. 2024: GRPO
+    o.batch.episodes = 64;
+    o.objective.estimator = "grpo:8+seq-mean+clip:0.2:0.2";
+    o.objective.reduce = Reduce::trajectory;
+    o.step.learning_rate = 0.05;
+    o.critic.critic = CriticKind::none;
+    o.epochs = 2, o.minibatches = 1;
+    return o;
+  }
   o.objective.estimator = "ppo-clip:0.2+undiscounted";
   o.objective.advantages = Advantages::standardised;
   o.objective.entropy_coefficient = 0.01;

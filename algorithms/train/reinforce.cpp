@@ -5,9 +5,19 @@
 
 namespace lowvar {
 
-/// Yoon 2018: one episode an update, 128 rectified units, gamma 0.9, whatever the world.
-ReinforceOptions reinforce_recipe(const World&) {
+/// Yoon 2018: one episode an update, 128 rectified units, gamma 0.9; of sequences Ahmadian et al. 2024.
+ReinforceOptions reinforce_recipe(const World& world) {
   ReinforceOptions o;
+  if (world.sequences) {  // plain ascent, groups of one prompt
+    o.batch.episodes = 64;
+    o.batch.gamma = world.gamma;
+    o.objective.estimator = "rloo:8";
+    o.objective.reduce = Reduce::trajectory;
+    o.step.update = Optimiser::sgd;
+    o.step.learning_rate = 1;
+    o.critic.critic = CriticKind::none;
+    return o;
+  }
   o.batch.episodes = 1;
   o.batch.max_episodes = 5000;
   o.batch.gamma = 0.9;
