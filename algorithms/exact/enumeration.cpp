@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "algorithms/estimators/names.h"
+#include "algorithms/exact/definitions.h"
 #include "core/blas.h"
 
 namespace lowvar {
@@ -106,17 +107,21 @@ struct Problem {
   const Array<double>& behaviour;
   const Array<double>& values;
   const Array<double>& Q;
+  const Aliases* aliases = nullptr;
   Constants constants{};
+
+  std::size_t parameters() const { return at(aliases ? aliases->rows : mdp.S) * at(mdp.A); }
 
   /// g += weight * grad log pi(a|s).
   void add_score(std::vector<double>& g, const Step& step, double weight) const {
+    const std::size_t row = at(aliases ? aliases->of[at(step.state)] : step.state);
     for (int b = 0; b < mdp.A; ++b)
-      g[at(step.state) * at(mdp.A) + at(b)] += weight * ((step.action == b ? 1.0 : 0.0) - pi(step.state, b));
+      g[row * at(mdp.A) + at(b)] += weight * ((step.action == b ? 1.0 : 0.0) - pi(step.state, b));
   }
 
   Sample sample(const Trajectory& path) const {
     Sample out;
-    out.S.resize(at(mdp.S) * at(mdp.A));
+    out.S.resize(parameters());
     for (int t = 0; t < static_cast<int>(path.size()); ++t) {
       const Step& step = path[at(t)];
       const Outcome& o = mdp.outcomes(step.state, step.action)[step.outcome];
@@ -198,13 +203,31 @@ struct Problem {
     return name.id() == FamilyId::ppo_clip ? clipped(step, A) : A;
   }
 
-  /// The weights of a group with these returns.
-  std::vector<double> group_advantages(const std::vector<double>& R) const {
-    if (name.id() == FamilyId::grpo) return standardised(R);
-    if (name.id() != FamilyId::rloo) undefined();
-    std::vector<double> A = centred(R);  // R_i - mean_{j!=i} R_j = (R_i - mean R) n / (n - 1)
-    for (double& each : A) each *= static_cast<double>(R.size()) / (static_cast<double>(R.size()) - 1);
-    return A;
+  /// What the likeliest actions of the policy that acts return from a state.
+  double greedy_return(int s) const {
+    double R = 0, discount = 1;
+    for (int t = 0; t < mdp.T && !mdp.terminal[at(s)]; ++t, discount *= mdp.gamma) {
+      int a = 0;
+      for (int b = 1; b < mdp.A; ++b)
+        if (behaviour(s, b) > behaviour(s, a)) a = b;
+      const auto outcomes = mdp.outcomes(s, a);
+      expect(outcomes.size() == 1, "what the likeliest actions return is random");
+      R += discount * outcomes[0].reward;
+      s = outcomes[0].next;
+    }
+    return R;
+  }
+
+  /// g += times sum_t w_t psi_t z_t, with w_t by the importance suffix.
+  void add_weighed(std::vector<double>& g, const Trajectory& path, const std::vector<double>& psi,
+                   double times) const {
+    std::vector<double> r;
+    for (const Step& step : path) r.push_back(ratio(step));
+    for (const double sign : {1.0, -1.0, 0.0}) {
+      const std::vector<double> w = importance_weights(name, r, sign);
+      for (std::size_t t = 0; t < path.size(); ++t)
+        if ((psi[t] > 0) - (psi[t] < 0) == sign) add_score(g, path[t], times * w[t] * psi[t]);
+    }
   }
 
   [[noreturn]] void undefined() const {
@@ -214,37 +237,43 @@ struct Problem {
   std::vector<double> estimate(const Trajectory& path) const {
     const Sample x = sample(path);
     std::vector<double> g(x.S.size());
-    const auto whole = [&](auto&& b) {
-      for (std::size_t i = 0; i < g.size(); ++i) g[i] = (x.R - b(i)) * x.S[i];
+    const double whole = aggregation_factor(name, {static_cast<int>(path.size())}, 0, mdp.T);
+    const auto constant = [&](double b) {
+      add_weighed(g, path, std::vector<double>(path.size(), x.R - b), whole);
       return g;
     };
     switch (name.id()) {
       case FamilyId::reinforce:
-        return whole([](std::size_t) { return 0.0; });
+        return constant(0);
       case FamilyId::reinforce_mean:
-        return whole([&](std::size_t) { return constants.b; });
+        return constant(constants.b);
       case FamilyId::reinforce_optimal:
-        return whole([&](std::size_t) { return constants.b_star; });
+        return constant(constants.b_star);
+      case FamilyId::remax:
+        return constant(path.empty() ? 0 : greedy_return(path[0].state));
       case FamilyId::reinforce_per_parameter:
-        return whole([&](std::size_t i) { return constants.b_i[i]; });
+        for (std::size_t i = 0; i < g.size(); ++i) g[i] = (x.R - constants.b_i[i]) * x.S[i];
+        return g;
       default:
         break;
     }
+    std::vector<double> psi(path.size());
     double discount = 1;
     for (std::size_t t = 0; t < path.size(); ++t) {
       if (name.id() == FamilyId::all_action)
         add_all_actions(g, t, path[t].state, discount);
       else
-        add_score(g, path[t], discount * factor(path[t], advantage(path, x, t)));
-      if (!name.undiscounted) discount *= mdp.gamma;
+        psi[t] = discount * factor(path[t], advantage(path, x, t));
+      if (!name.undiscounted()) discount *= mdp.gamma;
     }
+    if (name.id() != FamilyId::all_action) add_weighed(g, path, psi, whole);
     return g;
   }
 };
 
 Constants enumerated_constants(const Problem& problem) {
   const Mdp& mdp = problem.mdp;
-  const std::vector<double> zero(at(mdp.S) * at(mdp.A));
+  const std::vector<double> zero(problem.parameters());
   std::vector<double> S2 = zero, S2R = zero, running(at(mdp.T)), to_go(at(mdp.T));
   double J = 0;
   const int features = mdp.S + 3;
@@ -331,7 +360,7 @@ struct Weighed {
 std::vector<double> unit_estimate(const Problem& problem, const std::vector<const Weighed*>& unit) {
   const auto n = static_cast<double>(unit.size());
   std::vector<double> g(unit.front()->S.size());
-  if (problem.name.whitened) {
+  if (problem.name.whitened()) {
     std::vector<double> all;
     for (const Weighed* w : unit) all.insert(all.end(), w->A.begin(), w->A.end());
     all = standardised(all);
@@ -341,14 +370,16 @@ std::vector<double> unit_estimate(const Problem& problem, const std::vector<cons
         problem.add_score(
             g, w->path[t],
             problem.factor(w->path[t], all[k++]) / n *
-                (problem.name.undiscounted ? 1 : std::pow(problem.mdp.gamma, static_cast<double>(t))));
+                (problem.name.undiscounted() ? 1 : std::pow(problem.mdp.gamma, static_cast<double>(t))));
     return g;
   }
   std::vector<double> R;
-  for (const Weighed* w : unit) R.push_back(w->R);
-  const std::vector<double> A = problem.group_advantages(R);
+  std::vector<int> length;
+  for (const Weighed* w : unit) R.push_back(w->R), length.push_back(static_cast<int>(w->path.size()));
+  const std::vector<double> A = group_advantages(problem.name, R, length);
   for (std::size_t i = 0; i < unit.size(); ++i)
-    for (std::size_t j = 0; j < g.size(); ++j) g[j] += A[i] * unit[i]->S[j] / n;
+    problem.add_weighed(g, unit[i]->path, std::vector<double>(unit[i]->path.size(), A[i]),
+                        aggregation_factor(problem.name, length, i, problem.mdp.T));
   return g;
 }
 
@@ -378,8 +409,8 @@ long count_trajectories(const Mdp& mdp, const Array<double>& behaviour, long lim
 
 Enumeration enumerate(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
                       const Array<double>& behaviour, const Array<double>& values, long limit,
-                      const Array<double>& Q) {
-  Problem problem{parse_estimator(estimator), mdp, pi, behaviour, values, Q};
+                      const Array<double>& Q, const Aliases* aliases) {
+  Problem problem{parse_estimator(estimator), mdp, pi, behaviour, values, Q, aliases};
   expect(problem.name.unit() == 1, "estimator \"", estimator,
          "\" weighs several trajectories together; enumerate_units has its moments");
   check_action_values(problem);
@@ -387,10 +418,10 @@ Enumeration enumerate(std::string_view estimator, const Mdp& mdp, const Array<do
   check_values(mdp, values);
   const long trajectories = count_trajectories(mdp, behaviour, limit);
   expect(trajectories <= limit, "the MDP has more than ", limit, " trajectories, too many to enumerate");
-  if (!problem.name.family->off_policy) expect_equal(mdp, pi, behaviour, estimator);
+  if (!problem.name.off_policy()) expect_equal(mdp, pi, behaviour, estimator);
   problem.constants = enumerated_constants(problem);
 
-  const std::size_t n = at(mdp.S) * at(mdp.A);
+  const std::size_t n = problem.parameters();
   std::vector<double> mean(n), variance(n);
   for_each_trajectory(mdp, behaviour, [&](const Trajectory& path, double p) {
     const std::vector<double> g = problem.estimate(path);
@@ -416,8 +447,8 @@ Enumeration enumerate(std::string_view estimator, const Mdp& mdp, const Array<do
 
 ExactMoments enumerate_units(std::string_view estimator, const Mdp& mdp, const Array<double>& pi,
                              const Array<double>& behaviour, const Array<double>& values, int unit,
-                             double limit, const Array<double>& Q) {
-  Problem problem{parse_estimator(estimator), mdp, pi, behaviour, values, Q};
+                             double limit, const Array<double>& Q, const Aliases* aliases) {
+  Problem problem{parse_estimator(estimator), mdp, pi, behaviour, values, Q, aliases};
   const bool group = problem.name.family->groups;
   expect(problem.name.unit() != 1, "estimator \"", estimator, "\" weighs each trajectory by itself");
   expect(unit >= 2 && (!group || unit == problem.name.unit()), "estimator \"", estimator, "\" cannot be of ",
@@ -431,24 +462,29 @@ ExactMoments enumerate_units(std::string_view estimator, const Mdp& mdp, const A
   for (int k = 1; k <= unit; ++k) multisets *= static_cast<double>(trajectories + k - 1) / k;
   expect(trajectories <= most && multisets <= limit, "the MDP has too many sets of ", unit,
          " trajectories to enumerate, more than ", limit);
-  if (!problem.name.family->off_policy) expect_equal(mdp, pi, behaviour, estimator);
+  if (!problem.name.off_policy()) expect_equal(mdp, pi, behaviour, estimator);
   problem.constants = enumerated_constants(problem);
 
   std::vector<Weighed> all;
   for_each_trajectory(mdp, behaviour, [&](const Trajectory& path, double p) {
     const Sample x = problem.sample(path);
     all.push_back({p, path, x.R, x.S, {}});
-    for (std::size_t t = 0; problem.name.whitened && t < path.size(); ++t)
+    for (std::size_t t = 0; problem.name.whitened() && t < path.size(); ++t)
       all.back().A.push_back(problem.advantage(path, x, t));
   });
-  const std::size_t n = at(mdp.S) * at(mdp.A);
+  const std::size_t n = problem.parameters();
   std::vector<double> mean(n), second(n);
+  double accepted = 0;  // probability of the units that are no draw to be repeated
   // Multisets of trajectories [first, last), which have this probability in all.
   const auto add = [&](std::size_t first, std::size_t last, double whole) {
     std::vector<const Weighed*> chosen;
     const auto choose = [&](const auto& self, std::size_t from, double weight) -> void {
       const int left = unit - static_cast<int>(chosen.size());
       if (left == 0) {
+        const bool equal =
+            std::all_of(chosen.begin(), chosen.end(), [&](const Weighed* w) { return w->R == chosen[0]->R; });
+        if (problem.name.dynamic() && equal) return;
+        accepted += weight;
         const std::vector<double> g = unit_estimate(problem, chosen);
         for (std::size_t i = 0; i < n; ++i) {
           mean[i] += weight * g[i];
@@ -478,6 +514,8 @@ ExactMoments enumerate_units(std::string_view estimator, const Mdp& mdp, const A
     add(first, last, whole);
     first = last;
   }
+  expect(accepted > 0, "no group of \"", estimator, "\" has returns that differ");
+  for (std::size_t i = 0; i < n && problem.name.dynamic(); ++i) mean[i] /= accepted, second[i] /= accepted;
   ExactMoments out{mean, std::vector<double>(n)};
   for (std::size_t i = 0; i < n; ++i) out.variance[i] = std::max(0.0, second[i] - mean[i] * mean[i]);
   return out;

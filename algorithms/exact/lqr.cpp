@@ -697,13 +697,15 @@ ExactMoments causal_moments(const Lqg& world, const LinearGaussianPolicy& policy
 ExactMoments exact_moments(std::string_view estimator, const Lqg& world, const LinearGaussianPolicy& policy,
                            const QuadraticValues& critic, LqgParameters which) {
   const EstimatorName name = parse_estimator(estimator);
-  expect(!name.whitened, "whitened advantages have no recursion of moments");
+  for (const UsedSuffix& used : name.suffixes)
+    expect(used.suffix->kind == SuffixKind::discount, "with ", used.suffix->name(),
+           " there is no recursion of moments");
   check_lqg(world);
   check_values(world, critic);
   const QuadraticValues none = zero_values(world);
   const auto causal = [&](const QuadraticValues& V, const QuadraticValues& baseline, double kappa,
                           int steps = std::numeric_limits<int>::max()) {
-    return causal_moments(world, policy, {V, baseline, kappa, steps, name.undiscounted}, which);
+    return causal_moments(world, policy, {V, baseline, kappa, steps, name.undiscounted()}, which);
   };
   const auto reinforce = [&](auto&& baselines_of) {
     const ReturnMoments m = return_moments(world, policy, which);

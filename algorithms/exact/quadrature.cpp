@@ -1,11 +1,11 @@
 #include "algorithms/exact/quadrature.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 #include <utility>
 
+#include "algorithms/exact/gauss_legendre.h"
 #include "core/error.h"
 
 namespace lowvar {
@@ -15,32 +15,7 @@ constexpr double kReach = 14;  // in standard deviations; exp(-14^2 / 2) = 3e-43
 
 double density(double u) { return std::exp(-u * u / 2) / std::sqrt(2 * std::numbers::pi); }
 
-struct Node {
-  double x;
-  double weight;
-};
-
-/// Gauss-Legendre on [-1, 1]: zeros of the Legendre polynomial by Newton's method.
-const std::array<Node, 20>& gauss_legendre() {
-  static const std::array<Node, 20> nodes = [] {
-    std::array<Node, 20> out;
-    constexpr int n = 20;
-    for (int i = 0; i < n; ++i) {
-      double x = std::cos(std::numbers::pi * (i + 0.75) / (n + 0.5)), slope = 1;
-      for (int newton = 0; newton < 100; ++newton) {
-        double p = 1, before = 0;
-        for (int k = 1; k <= n; ++k) before = std::exchange(p, ((2 * k - 1) * x * p - (k - 1) * before) / k);
-        slope = n * (x * p - before) / (x * x - 1);
-        const double step = p / slope;
-        x -= step;
-        if (std::abs(step) < 1e-15) break;
-      }
-      out[static_cast<std::size_t>(i)] = {x, 2 / ((1 - x * x) * slope * slope)};
-    }
-    return out;
-  }();
-  return nodes;
-}
+using Node = QuadratureNode;
 
 /// Nodes on [low, high], cut at the breaks and into pieces of at most `piece`.
 std::vector<Node> piecewise_rule(double low, double high, const std::vector<double>& breaks, double piece) {

@@ -647,11 +647,13 @@ ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Arr
                            const Array<double>& values, const Array<double>& Q) {
   const EstimatorName name = parse_estimator(estimator);
   check_values(mdp, values);
-  expect(!name.whitened, "whitened advantages have no recursion of moments");
+  for (const UsedSuffix& used : name.suffixes)
+    expect(used.suffix->kind == SuffixKind::discount, "with ", used.suffix->name(),
+           " there is no recursion of moments");
   const Array<double> none = zeros<double>(mdp.T + 1, mdp.S);
   const auto causal = [&](const Array<double>& critic, const Array<double>& baseline, double kappa,
                           int steps = std::numeric_limits<int>::max()) {
-    return causal_moments(mdp, pi, {critic, baseline, kappa, steps, name.undiscounted});
+    return causal_moments(mdp, pi, {critic, baseline, kappa, steps, name.undiscounted()});
   };
   const auto reinforce = [&](auto&& baselines_of) {
     const ReturnMoments m = return_moments(mdp, pi);
@@ -706,22 +708,19 @@ ExactMoments exact_moments(std::string_view estimator, const Mdp& mdp, const Arr
     case FamilyId::q_value:
     case FamilyId::all_action:
       return action_value_moments(mdp, pi, Q, name.family->kind == EstimatorKind::all_action,
-                                  name.undiscounted);
+                                  name.undiscounted());
     case FamilyId::rloo:
       return leave_one_out_moments(mdp, pi, static_cast<int>(name.arguments[0]));
     case FamilyId::vtrace: {
       const double rho = std::min(1.0, name.arguments[0]), c = std::min(1.0, name.arguments[1]);
-      ExactMoments m = causal_moments(
-          mdp, pi,
-          {values, none, mdp.gamma * c, std::numeric_limits<int>::max(), name.undiscounted, mdp.gamma * rho});
+      ExactMoments m = causal_moments(mdp, pi,
+                                      {values, none, mdp.gamma * c, std::numeric_limits<int>::max(),
+                                       name.undiscounted(), mdp.gamma * rho});
       for (double& x : m.mean) x *= rho;
       for (double& x : m.variance) x *= rho * rho;
       return m;
     }
-    case FamilyId::togo_normalised:
-    case FamilyId::grpo:
-    case FamilyId::pathwise:
-    case FamilyId::outside:
+    default:
       break;
   }
   throw Error(join("estimator \"", estimator, "\" has no exact moments"));
