@@ -104,15 +104,39 @@ Json arrays_as_json(const std::vector<std::string>& names, const Parameters& arr
 }
 
 Json model_as_json(const Model& model) {
-  if (const auto* table = std::get_if<Table>(&model))
-    return {{"states", table->S}, {"outputs", table->outputs}};
+  if (const auto* table = std::get_if<Table>(&model)) {
+    Json out{{"states", table->S}, {"outputs", table->outputs}};
+    if (table->aliases) out["rows"] = table->rows();
+    return out;
+  }
+  if (const auto* reader = std::get_if<Reader>(&model))
+    return {{"reader", reader->cell == Reader::Cell::gru ? "gru" : "attention"},
+            {"width", reader->width},
+            {"outputs", reader->outputs}};
   if (const auto* linear = std::get_if<Linear>(&model))
     return {{"inputs", linear->inputs}, {"outputs", linear->outputs}};
   const auto& mlp = std::get<Mlp>(model);
   return {{"sizes", mlp.sizes}, {"activation", mlp.activation == Activation::tanh ? "tanh" : "relu"}};
 }
 
-Model model_from(const Json& json, const std::string& where) {
+/// Rows that states share, and what was written, are the world's.
+Model model_from(const Json& json, const World& world, const std::string& where) {
+  const bool of_sequences = json.contains("rows") || json.contains("reader");
+  expect(!of_sequences || world.sequences, where, " was learnt in a sequence world and does not fit ",
+         world.id);
+  if (json.contains("rows")) {
+    for (const auto& rows : {world.sequences->tied, world.sequences->by_prefix})
+      if (rows && json.at("rows") == rows->rows) return Table{json.at("states"), json.at("outputs"), rows};
+    fail(where, ": ", json.at("rows").dump(), " rows of logits do not fit ", world.id);
+  }
+  if (json.contains("reader")) {
+    const int width = json.at("width");
+    expect(world.sequences->enumerable() && width >= 1 && width <= 100'000, where, ": a reader of width ",
+           width, " does not fit ", world.id);
+    return reading_policy(world, json.at("reader") == "gru" ? Reader::Cell::gru : Reader::Cell::attention,
+                          width, 1)
+        .model;
+  }
   if (json.contains("states")) return Table{json.at("states"), json.at("outputs")};
   if (json.contains("inputs")) return Linear{json.at("inputs"), json.at("outputs")};
   Mlp mlp{.sizes = json.at("sizes")};
@@ -123,7 +147,8 @@ Model model_from(const Json& json, const std::string& where) {
 }
 
 std::vector<Shape> shapes(const Model& model) {
-  if (const auto* table = std::get_if<Table>(&model)) return {{table->S, table->outputs}};
+  if (const auto* table = std::get_if<Table>(&model)) return {{table->rows(), table->outputs}};
+  if (const auto* reader = std::get_if<Reader>(&model)) return reader->shapes();
   if (const auto* linear = std::get_if<Linear>(&model)) return {{linear->outputs, linear->inputs}};
   std::vector<Shape> out;
   const auto& sizes = std::get<Mlp>(model).sizes;
@@ -309,14 +334,15 @@ Learned read_learned(const std::filesystem::path& path, const World& world) {
     const bool gaussian = p.at("head") == "gaussian";
     const int seen = world.mdp ? world.mdp->S : world.observation, wanted = world.A ? world.A : world.m;
     const auto fits = [&](const Model& model, int outputs_) {
-      return inputs(model) == seen && outputs(model) == outputs_ &&
-             std::holds_alternative<Table>(model) == (world.mdp != nullptr);
+      const bool reader = std::holds_alternative<Reader>(model);
+      return (reader || inputs(model) == seen) && outputs(model) == outputs_ &&
+             of_states(model) == (world.mdp != nullptr);
     };
     const auto expect_fit = [&](bool fine) {
       expect(fine, path.string(), " was learnt in ", json.at("env").get<std::string>(), " and does not fit ",
              world.id);
     };
-    Learned out{{model_from(p.at("model"), path.string()), gaussian ? Head::gaussian : Head::softmax,
+    Learned out{{model_from(p.at("model"), world, path.string()), gaussian ? Head::gaussian : Head::softmax,
                  p.at("low"), p.at("high")},
                 {}};
     const auto& low = out.policy.low;
@@ -329,7 +355,7 @@ Learned read_learned(const std::filesystem::path& path, const World& world) {
     if (json.contains("critic")) {
       const Json& critic = json.at("critic");
       out.action_values = critic.at("of") == "actions";
-      out.critic = model_from(critic.at("model"), path.string());
+      out.critic = model_from(critic.at("model"), world, path.string());
       expect_fit(fits(*out.critic, out.action_values ? wanted : 1));
       out.w = arrays_from(critic.at("parameters"), shapes(*out.critic), path.string());
     }

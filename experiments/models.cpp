@@ -12,7 +12,8 @@ namespace lowvar {
 namespace {
 
 std::vector<const WorldModel*>& models() {
-  static std::vector<const WorldModel*> all = {&tabular_model, &linear_quadratic_model, &unknown_model};
+  static std::vector<const WorldModel*> all = {&sequence_model, &tabular_model, &linear_quadratic_model,
+                                               &unknown_model};
   return all;
 }
 
@@ -96,7 +97,8 @@ OracleAnswer ask_oracle(const World& world, const Policy& policy, const Paramete
 OracleAnswer ask_oracle(const World& world, const Policy& policy, const Parameters& theta,
                         const Parameters& behaviour, const Estimator& estimator,
                         const std::optional<Array<double>>& V) {
-  return ask_oracle(world, policy, theta, behaviour, estimator, FittedCritic{nullptr, V}, 0);
+  const FittedCritic critic{V ? table_critic(*V) : nullptr, V};
+  return ask_oracle(world, policy, theta, behaviour, estimator, critic, 0);
 }
 
 std::optional<double> real(std::string_view text) {

@@ -27,7 +27,7 @@ struct Target {
 Target target_of(const TrainingPlan& plan, const Json& options, const Learned& learned,
                  const std::string& estimator) {
   const EstimatorName name = parse_estimator(estimator);
-  const bool discounted = !name.undiscounted;  // whole trajectories are weighed from their start
+  const bool discounted = !name.undiscounted();  // whole trajectories are weighed from their start
   Target out{discounted ? "discounted-start" : "undiscounted-states", {}};
   if (!plan.world.mdp || !std::holds_alternative<Table>(learned.policy.model)) return out;
   Mdp mdp = *plan.world.mdp;

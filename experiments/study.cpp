@@ -24,7 +24,9 @@ int pilot(const VarianceStudy& study) {
   return static_cast<int>(std::min<long>(study.trajectories, 1'000'000));
 }
 
+/// None where nobody looks at one that costs a table of all steps and states.
 FittedCritic critic_of(const Subject& subject, int pilot, std::uint64_t seed) {
+  if (subject.world.sequences && !any_needs(subject, &Estimator::needs_critic)) return {};
   return make_critic(subject.world, subject.behaviour, subject.value, pilot, seed,
                      any_needs(subject, &Estimator::needs_action_values));
 }
@@ -32,7 +34,7 @@ FittedCritic critic_of(const Subject& subject, int pilot, std::uint64_t seed) {
 Constants constants_of(const VarianceStudy& study) {
   const Subject& subject = study.subject;
   if (any_needs(subject, &Estimator::needs_constants))
-    return make_constants(subject.world, subject.behaviour, pilot(study), study.seed);
+    return make_constants(subject.world, subject.policy, pilot(study), study.seed);
   Constants constants;
   constants.gamma = subject.world.gamma;
   constants.dynamics = subject.world.lqg;
@@ -195,9 +197,7 @@ ExactResult study_exact(const Subject& subject) {
          "exact takes a critic that is given (exact, scaled:C, zero, file:F), not a learned one");
   const FittedCritic critic = critic_of(subject, 0, 0);
   ExactResult result;
-  result.J = world.mdp
-                 ? expected_return(*world.mdp, table_of(world, subject.policy.policy, subject.policy.theta))
-                 : make_constants(world, subject.policy, 0, 0).J;
+  result.J = exact_return(world, subject.policy.policy, subject.policy.theta);
   for (const auto& e : subject.estimators) {
     OracleAnswer answer = ask(subject, e, critic);
     const Truth& truth = answer.truth;
@@ -211,7 +211,9 @@ ExactResult study_exact(const Subject& subject) {
       row.bias_norm = std::sqrt(square);
       row.trace_cov = std::accumulate(truth.variance.begin(), truth.variance.end(), 0.0);
     }
-    result.gradient = std::move(answer.truth.gradient);
+    if (!e.of_divergence) result.gradient = truth.gradient;
+    row.mean = std::move(answer.truth.mean);
+    row.gradient = std::move(answer.truth.gradient);
   }
   return result;
 }

@@ -109,7 +109,9 @@ struct ExactResult {
   struct Row {
     std::string estimator;
     std::optional<double> bias_norm, trace_cov;
-    std::string reason;  // why they are not known
+    std::string reason;            // why they are not known
+    std::vector<double> mean;      // E g; empty where it is not known
+    std::vector<double> gradient;  // of what it estimates
   };
   double J;
   std::vector<double> gradient;

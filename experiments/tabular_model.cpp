@@ -1,4 +1,6 @@
 // Tabular worlds: policies are tables of logits, and everything is known by recursion or by enumeration.
+#include "experiments/tabular_model.h"
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -6,7 +8,6 @@
 #include "algorithms/exact/enumeration.h"
 #include "algorithms/exact/tabular.h"
 #include "core/input_file.h"
-#include "experiments/models.h"
 
 namespace lowvar {
 namespace {
@@ -86,23 +87,13 @@ PolicyChoice policy(const World& world, const std::string& spec) {
 }
 
 FittedCritic critic(const World& world, const PolicyChoice& behaviour, double scale, bool of_actions) {
-  const Array<double> pi = table_of(world, behaviour.policy, behaviour.theta);
-  const auto times = [&](Array<double> table) {
-    for (double& each : values(table)) each *= scale;
-    return table;
-  };
-  const Array<double> V = times(state_values(*world.mdp, pi));
-  const Array<double> Q = of_actions ? times(action_values(*world.mdp, pi)) : Array<double>();
-  return {table_critic(V, Q), V, Q, scale};
+  return exact_critic(*world.mdp, table_of(world, behaviour.policy, behaviour.theta), scale, of_actions);
 }
 
 Constants constants(const World& world, const PolicyChoice& choice, int, std::uint64_t) {
   const Array<double> pi = table_of(world, choice.policy, choice.theta);
+  Constants c = constants_of_states(*world.mdp, pi);
   BaselineConstants exact = baseline_constants(*world.mdp, pi);
-  Constants c;
-  if (world.mdp->S <= largest_linear) c.linear = linear_baseline(*world.mdp, pi);
-  c.per_state = per_state_baseline(*world.mdp, pi);
-  c.gamma = world.gamma;
   c.J = exact.J;
   c.b_star = exact.b_star;
   c.b_i = std::move(exact.b_i);
@@ -155,6 +146,31 @@ const WorldModel tabular_model = {
         },
     .ask = ask,
 };
+
+FittedCritic exact_critic(const Mdp& mdp, const Array<double>& pi, double scale, bool of_actions) {
+  const auto times = [&](Array<double> table) {
+    for (double& each : values(table)) each *= scale;
+    return table;
+  };
+  const Array<double> V = times(state_values(mdp, pi));
+  const Array<double> Q = of_actions ? times(action_values(mdp, pi)) : Array<double>();
+  return {table_critic(V, Q), V, Q, scale};
+}
+
+Constants constants_of_states(const Mdp& mdp, const Array<double>& pi) {
+  const Array<double> V = state_values(mdp, pi), d = state_distribution(mdp, pi);
+  Constants c;
+  c.gamma = mdp.gamma;
+  c.J = expected_return(mdp, pi);
+  for (int t = 0; t < mdp.T; ++t) {
+    double running = 0, G = 0;
+    for (int s = 0; s < mdp.S; ++s) running += d(t, s), G += d(t, s) * V(t, s);
+    c.mean_return_to_go.push_back(running > 0 ? G / running : 0);
+  }
+  if (mdp.S <= largest_linear) c.linear = linear_baseline(mdp, pi);
+  c.per_state = per_state_baseline(mdp, pi);
+  return c;
+}
 
 FittedCritic read_critic(const World& world, const std::string& spec, bool of_actions) {
   expect(world.mdp != nullptr, "value '", spec, "' is a table, and ", world.id, " has no states to tabulate");

@@ -20,6 +20,14 @@ World with(const std::string& id, Mdp mdp, Gamma gamma, Horizon T) {
   return tabular_world(id, std::move(mdp));
 }
 
+World of_sequences(const std::string& id, SequenceWorld of, Gamma gamma, Horizon T) {
+  expect(!gamma || *gamma == 1, "the return of ", id, " is not discounted: --gamma must be 1, got ",
+         gamma.value_or(1));
+  expect(!T || *T == of.mdp.T, "the answers of ", id, " end by themselves: --horizon must be ", of.mdp.T,
+         ", got ", T.value_or(0));
+  return sequence_world(id, std::move(of));
+}
+
 // Ways to make a world: what the list below is written in.
 
 template <Mdp (*make)()>
@@ -128,6 +136,49 @@ World arms(const std::string& id, Gamma gamma, Horizon T) {
               T);
 }
 
+template <SequenceWorld (*make)()>
+World sequences(const std::string& id, Gamma gamma, Horizon T) {
+  return of_sequences(id, make(), gamma, T);
+}
+
+World sequence_file(const std::string& id, Gamma gamma, Horizon T) {
+  return of_sequences(id, read_sequences(id.substr(id.find(':') + 1)), gamma, T);
+}
+
+constexpr const char* kBrackets = "brackets:L";
+constexpr const char* kSteps = "steps:L:J";
+constexpr const char* kLong = "long:L:DELTA";
+
+/// The whole number and the real one of NAME:N:X.
+std::pair<int, double> count_and_number(const std::string& id, const char* pattern, int most, double low,
+                                        double high) {
+  const std::size_t first = id.find(':'), second = id.find(':', first + 1);
+  expect(second != std::string::npos, "world '", id, "': its parameters are ", pattern);
+  int n{};
+  const auto [end, error] = std::from_chars(id.data() + first + 1, id.data() + second, n);
+  expect(error == std::errc{} && end == id.data() + second && n >= 1 && n <= most, "world '", id,
+         "': L must be a whole number from 1 to ", most);
+  const auto x = real(id.substr(second + 1));
+  expect(x && *x > low && *x < high, "world '", id, "': the last parameter of ", pattern,
+         " must be a number between ", low, " and ", high);
+  return {n, *x};
+}
+
+World bracket_world(const std::string& id, Gamma gamma, Horizon T) {
+  const auto n = numbers_of(id, kBrackets, {{"L", 3, 10}});
+  return of_sequences(id, brackets(static_cast<int>(n[0])), gamma, T);
+}
+
+World chain_of_steps(const std::string& id, Gamma gamma, Horizon T) {
+  const auto [L, J] = count_and_number(id, kSteps, 10'000, 0, 1);
+  return of_sequences(id, steps(L, J), gamma, T);
+}
+
+World long_world(const std::string& id, Gamma gamma, Horizon T) {
+  const auto [L, delta] = count_and_number(id, kLong, 1'000'000, -0.5, 0.5);
+  return of_sequences(id, long_answers(L, delta), gamma, T);
+}
+
 std::vector<WorldEntry>& all_worlds() {
   static std::vector<WorldEntry> all = {
       {"chain", "five states in a row, slippery, one exit", 0.95, 20, tabular<chain>},
@@ -157,6 +208,12 @@ std::vector<WorldEntry>& all_worlds() {
       {"Pendulum-v1", "Gymnasium's Pendulum, any torque from -2 to 2", 0.99, Pendulum::T,
        environment<Pendulum>},
       {"mdp:FILE", "a tabular world from a JSON file", 0, 0, mdp_file},
+      {"seq-31", "31 answers of tokens E, a, b, right with one a more than b", 1, 4, sequences<seq_31>},
+      {kBrackets, "well-formed brackets among tokens E ( ) a b, at most L of them", 0, 0, bracket_world},
+      {"seq:FILE", "a sequence world from a JSON file", 0, 0, sequence_file},
+      {"prompts:FILE", "sequence worlds from a JSON file, a prompt drawn first", 0, 0, sequence_file},
+      {kSteps, "L steps that all have to be right, which they are with probability J", 0, 0, chain_of_steps},
+      {kLong, "L binary tokens, right with enough ones, whose probability is 1/2 + DELTA", 0, 0, long_world},
   };
   return all;
 }

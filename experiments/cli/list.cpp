@@ -1,12 +1,30 @@
 // lowvar list and lowvar explain: what there is, and what an estimator is.
 #include <fmt/format.h>
 
+#include "algorithms/estimators/groups.h"
 #include "experiments/algorithms.h"
 #include "experiments/cli/commands.h"
 #include "experiments/figures/figures.h"
 
 namespace lowvar::cli {
 namespace {
+
+/// What a suffix changes.
+std::string meaning(const EstimatorSuffix& s) {
+  const UsedSuffix used{&s, {}};
+  switch (s.kind) {
+    case SuffixKind::aggregation:
+      return "g = " + aggregation(&used).equation;
+    case SuffixKind::sampling:
+      return "groups of equal returns are drawn again";
+    case SuffixKind::importance:
+      return "each z_t times " + importance_weight(used).equation;
+    case SuffixKind::normalisation:
+      return "advantages of the batch minus their mean, over their standard deviation";
+    default:
+      return "without the leading gamma^t";
+  }
+}
 
 int list(const std::string& what) {
   std::string out;
@@ -17,6 +35,10 @@ int list(const std::string& what) {
   } else if (what == "estimators") {
     for (const auto& f : estimator_families())
       out += fmt::format("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);
+    out += "\nbehind them, where they fit, in this order:\n";
+    for (const auto& s : estimator_suffixes()) out += fmt::format("{:<26} {}\n", s.pattern, meaning(s));
+    out += "\nunder the names that libraries ship them by:\n";
+    for (const auto& p : estimator_presets()) out += fmt::format("{:<26} {}\n", p.pattern, p.stands_for);
   } else if (what == "figures") {
     for (const auto& f : figures()) out += fmt::format("{:<24} {}\n", f.id, f.description);
   } else if (what == "algorithms") {
@@ -26,6 +48,12 @@ int list(const std::string& what) {
   }
   print(out);
   return 0;
+}
+
+/// The names of this library that a preset stands for.
+std::string stands_for(const std::string& name) {
+  const EstimatorPreset* preset = preset_of(name);
+  return preset ? preset->stands_for : "";
 }
 
 int explain(const std::string& name) {
@@ -40,6 +68,9 @@ int explain(const std::string& name) {
         std::string(needs.empty() ? "" : ", ") +
         (e.needs_states ? "constants of each state from the oracle" : "constants from the oracle or a pilot");
   if (e.needs_dynamics) needs += "dynamics that can be differentiated";
+  if (e.needs_greedy) needs += "what the likeliest actions return";
+  if (e.needs_reference)
+    needs += std::string(needs.empty() ? "" : ", ") + "a reference policy, which a sequence world may say";
   const std::string unit = e.unit == 0 ? "one batch (--batch)"
                            : e.unit == 1
                                ? "one trajectory"
@@ -51,13 +82,17 @@ int explain(const std::string& name) {
   std::string off_policy = e.off_policy ? "yes (--behaviour)" : "no";
   if (!e.bias_off_policy.empty())
     off_policy += ", and biased there even with the exact critic: " + e.bias_off_policy;
+  if (e.off_policy && e.bias_off_policy.empty() && !e.needs_critic) off_policy += ", and unbiased there";
+  const std::string note =
+      e.note.empty() ? "" : fmt::format("  is           {}: {}\n", stands_for(name), e.note);
   const std::string file = e.where.file_name();
   const std::size_t begin = file.rfind("algorithms/");
-  print(fmt::format(
-      "{}\n  equation     {}\n  source       {}\n  needs        {}\n  biased       {}\n  off-policy   {}\n  "
-      "independent  {}\n  code         {}:{}\n",
-      e.name, e.equation, e.source, needs.empty() ? "nothing" : needs, biased, off_policy, unit,
-      begin == std::string::npos ? file : file.substr(begin), e.where.line()));
+  print(
+      fmt::format("{}\n{}  equation     {}\n  source       {}\n  needs        {}\n  biased       {}\n  "
+                  "off-policy   {}\n  "
+                  "independent  {}\n  code         {}:{}\n",
+                  e.name, note, e.equation, e.source, needs.empty() ? "nothing" : needs, biased, off_policy,
+                  unit, begin == std::string::npos ? file : file.substr(begin), e.where.line()));
   return 0;
 }
 

@@ -60,7 +60,11 @@ void add_overwrite(CLI::App& app, bool& overwrite) {
 void Selection::add_to(CLI::App& app, bool required) {
   app.add_option("--env", env, "world id, or mdp:FILE")->required(required);
   app.add_option("--estimators", estimators, "names, separated by commas")->required(required);
-  app.add_option("--policy", policy, "reference | uniform | logits:FILE | init:SEED")->capture_default_str();
+  app.add_option("--policy", policy,
+                 "reference | uniform | logits:FILE | init:SEED | run:DIR; of sequences also tied:FILE | "
+                 "prefix:FILE | "
+                 "kappa:K | gru:SEED[:WIDTH] | attention:SEED[:WIDTH]")
+      ->capture_default_str();
   app.add_option("--behaviour", behaviour,
                  "the policy that acts, for estimators with importance weights (default: --policy)");
   app.add_option("--value", value,
@@ -77,8 +81,13 @@ namespace {
 void expect_suits(const Subject& subject, const Estimator& e, bool off_policy) {
   const World& world = subject.world;
   expect(!off_policy || e.off_policy, "estimator '", e.name,
-         "' has no importance weights, so --behaviour would bias it; ppo-clip:EPS and vtrace:RHO:C "
-         "take data of another policy");
+         "' has no importance weights, so --behaviour would bias it; ppo-clip:EPS, vtrace:RHO:C and what has "
+         "a suffix "
+         "such as +is-sequence take data of another policy");
+  expect(!e.of_divergence || (world.sequences && world.sequences->reference.size() > 0), "estimator '",
+         e.name, "' is of the divergence from a reference policy, and ", world.id, " says none");
+  expect(!e.needs_greedy || world.mdp, "estimator '", e.name,
+         "' needs what the likeliest actions return, and ", world.id, " has no states to tabulate");
   expect(!e.needs_states || world.mdp, "estimator '", e.name, "' needs a baseline of each state, and ",
          world.id, " has no states to tabulate");
   expect(!e.needs_dynamics || world.lqg, "estimator '", e.name,

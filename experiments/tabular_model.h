@@ -1,0 +1,16 @@
+// What models of states share: what follows from an MDP and a table of probabilities alone.
+#pragma once
+
+#include "experiments/models.h"
+
+namespace lowvar {
+
+/// `scale` times the values V of pi [S x A], and Q where `of_actions`.
+FittedCritic exact_critic(const Mdp& mdp, const Array<double>& pi, double scale, bool of_actions);
+
+/// Constants of pi [S x A] that take time as the number of states: J, the mean return to go, the baselines of
+/// states, and in worlds of at most 1000 states the linear fit. b* and b_i, which look at squares of scores,
+/// are left out.
+Constants constants_of_states(const Mdp& mdp, const Array<double>& pi);
+
+}  // namespace lowvar
