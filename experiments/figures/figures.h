@@ -32,48 +32,8 @@ struct Figure {
   Reproduction (*run)(Effort effort, bool check, const std::filesystem::path& out);
 };
 
-Reproduction run_ladder(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_baseline_parabola(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_gae_frontier(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_ladder_not_a_theorem(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_ppo_clip(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_score_pathwise_measure(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_action_dimension(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_rloo(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_missing_baseline(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_variance_along_ppo(Effort effort, bool check, const std::filesystem::path& out);
-Reproduction run_cosine_against_batch(Effort effort, bool check, const std::filesystem::path& out);
-
-inline const std::vector<Figure>& figures() {
-  static const std::vector<Figure> all = {
-      {"ladder", "the variance ladder: variance, bias and cost from REINFORCE to PPO", run_ladder},
-      {"baseline-parabola", "variance of REINFORCE against a constant baseline: a parabola, and its minimum",
-       run_baseline_parabola},
-      {"gae-frontier", "bias and variance of GAE against lambda, and the best lambda for N trajectories",
-       run_gae_frontier},
-      {"ladder-not-a-theorem",
-       "how often, on random MDPs, a rung of the ladder has more variance than the one above",
-       run_ladder_not_a_theorem},
-      {"ppo-clip", "PPO's clipped surrogate and its gradient, one term", run_ppo_clip},
-      {"score-pathwise-measure",
-       "score function, pathwise and measure-valued: variances, and where they cross",
-       run_score_pathwise_measure},
-      {"action-dimension", "variance against the action dimension: state and factorised baselines, pathwise",
-       run_action_dimension},
-      {"rloo", "baselines from a group of samples: RLOO, group mean and GRPO", run_rloo},
-      {"noise-to-signal", "noise to signal of REINFORCE on the double integrator: table and heat-map",
-       run_noise_to_signal},
-      {"missing-baseline", "the blow-up of variance at small exploration, with and without a state baseline",
-       run_missing_baseline},
-      {"variance-along-ppo", "the variance of every rung along a run of PPO, beside its return",
-       run_variance_along_ppo},
-      {"cosine-against-batch",
-       "the cosine of PPO's own gradient to the true one against the size of the batch",
-       run_cosine_against_batch},
-  };
-  return all;
-}
+/// Those that `lowvar reproduce` knows by name (list.cpp).
+const std::vector<Figure>& figures();
 
 /// Draws what the manifest of a run says, a figure or its learning curves, into its directory: STEM.svg and
 /// STEM.png, by a script of figures/. Whether that succeeded: where not, as without matplotlib, neither is

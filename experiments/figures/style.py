@@ -87,6 +87,20 @@ def name_panel(ax, name, note="", right="", up=0.09):
         write(ax, width, up, right, fontsize=SMALL, color=GREY, va="baseline", ha="right")
 
 
+def key(fig, entries, down=0.68):
+    """What the colours mean, in a line so many inches below the upper edge."""
+    height, x = fig.get_size_inches()[1], MARGIN
+    for colour, text in entries:
+        fig.text(x / WIDTH, 1 - down / height, "●", color=colour, va="baseline")
+        fig.text((x + 0.14) / WIDTH, 1 - down / height, text, color=colour, va="baseline")
+        x += 0.44 + text_width(text, 8)
+
+
+def remark(ax, name, size, text):
+    """A remark behind the name of a panel."""
+    write(ax, text_width(name, size) * 1.04 + 0.14, 0.09, text, fontsize=SMALL, color=GREY, va="baseline")
+
+
 def draw_points(ax, x, y, se, colour, floor=-math.inf, zorder=5, **how):
     """Sampled values with 95 % intervals, cut off at floor."""
     for xi, yi, si in zip(x, y, se):
