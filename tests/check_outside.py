@@ -49,6 +49,23 @@ with tempfile.TemporaryDirectory(prefix="lowvar_outside_") as scratch:
     run(program, "variance", "--env", "chain", "--estimators", "togo,next:3", "--trajectories", "200", "--out",
         out / "chain")
 
+    weighed = "grpo:4+token-mean+clip-above:0.28"
+    expect("+clip-above:HI" in run(program, "list", "estimators"), "list estimators shows +clip-above:HI")
+    expect("r_t, but 0 where A > 0" in run(program, "explain", weighed), "explain knows +clip-above")
+    expect("HI must be" in run(program, "explain", "grpo:4+clip-above:0", status=2), "bad numbers of a suffix are bad input")
+    off = ["--env", "seq-31", "--policy", "kappa:2", "--behaviour", "reference", "--estimators"]
+    exact = {name: json.loads(run(program, "exact", *off, name, "--json"))["estimators"][name]["trace_cov"]
+             for name in (weighed, "grpo:4+token-mean+clip:0.2:0.28", "grpo:4+token-mean+clip:1:0.28")}
+    expect(exact[weighed] == exact["grpo:4+token-mean+clip:1:0.28"] != exact["grpo:4+token-mean+clip:0.2:0.28"],
+           f"a clip that is wide below is one from above: {exact}")
+    run(program, "variance", *off, weighed, "--trajectories", "40000", "--seed", "1", "--out", out / "weighed")
+    with open(out / "weighed" / "moments.csv") as file:
+        row = next(row for row in csv.DictReader(file) if row["quantity"] == "trace_cov")
+    expect(float(row["exact"]) == exact[weighed] and
+           abs(float(row["value"]) - exact[weighed]) < 6 * float(row["se"]), f"sampled as it is exactly: {row}")
+    run(program, "train", "ppo", "--env", "seq-31", "--set", f"estimator={weighed}", "--steps", "4000", "--seeds", "0..0",
+        "--out", out / "with-weight")
+
     run(program, "env", "rollout", "--env", "walk", "--policy", "random", "--seed", "1")
     run(program, "train", "ppo", "--env", "walk", "--steps", "4000", "--seeds", "0..1", "--out", out / "train")
     summary = json.loads((out / "train" / "summary.json").read_text())

@@ -40,22 +40,24 @@ inline std::vector<Estimator> made(const std::vector<std::string>& names) {
   return out;
 }
 
-/// `oracle_names[i]` is what the oracle is asked for estimator i: its own name, but for planted faults.
+/// `oracle_names[i]` is what the oracle is asked for estimator i: its own name, but for planted faults. Data
+/// are those of `behaviour`, where it is not null.
 inline Deviation compare(const World& world, const PolicyChoice& choice, const FittedCritic& critic,
                          const std::vector<Estimator>& estimators,
                          const std::vector<std::string>& oracle_names, long N, std::uint64_t seed,
-                         int batch = 32) {
+                         int batch = 32, const Parameters* behaviour = nullptr) {
+  const Parameters& mu = behaviour ? *behaviour : choice.theta;
   const Constants constants = make_constants(world, choice, 2000, 0);
   std::vector<Rung> rungs;
   std::vector<Truth> truth;
   for (std::size_t i = 0; i < estimators.size(); ++i) {
     rungs.push_back({estimators[i], &choice.theta});
     const Estimator named = make_estimator(oracle_names[i]);
-    const auto answer = ask_oracle(world, choice.policy, choice.theta, choice.theta, named, critic, batch);
+    const auto answer = ask_oracle(world, choice.policy, choice.theta, mu, named, critic, batch);
     if (answer.truth.variance.empty()) throw Error(oracle_names[i] + ": " + answer.reason);
     truth.push_back(answer.truth);
   }
-  const Measured measured = measure(world, choice.policy, choice.theta, rungs, critic.critic, constants,
+  const Measured measured = measure(world, choice.policy, mu, rungs, critic.critic, constants,
                                     {.trajectories = N, .seed = seed, .batch = batch});
   double components = 0;
   for (const auto& t : truth)

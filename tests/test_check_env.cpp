@@ -35,7 +35,7 @@ TEST(CheckEnv, TabularWorldsAreSound) {
   int checked = 0;
   for (const auto& id : ids) {
     const World world = make_world(id, {}, {});
-    if (!world.mdp) continue;
+    if (!world.mdp || world.sequences) continue;  // answers end by themselves where they are longest
     expect_sound(TabularEnvironment(world.mdp), id);
     ++checked;
   }

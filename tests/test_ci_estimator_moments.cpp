@@ -92,7 +92,7 @@ TEST(EstimatorMoments, AgreeWithEnumerationOffPolicy) {
   Constants constants;
   constants.gamma = world.gamma;
   auto names = filtered(every_estimator(), [](const EstimatorName& name) {
-    return name.family->off_policy && !name.whitened && !name.undiscounted;
+    return name.family->off_policy && !name.whitened() && !name.undiscounted();
   });
   names.insert(names.end(), {"vtrace:1:1+whitened", "ppo-clip:0.2+whitened"});
   const double comparisons = 6.0 * static_cast<double>(names.size());

@@ -8,7 +8,7 @@ namespace lowvar {
 namespace {
 
 void agree(const char* env, const char* value, std::uint64_t seed) {
-  const auto names = filtered(zoo(), [](const EstimatorName& name) { return !name.undiscounted; });
+  const auto names = filtered(zoo(), [](const EstimatorName& name) { return !name.undiscounted(); });
   const Deviation d = compare(env, value, names, 1'000'000, seed);
   EXPECT_LT(d.mean, 1) << value << ": " << d.worst_mean;
   EXPECT_LT(d.variance, 1) << value << ": " << d.worst_variance;

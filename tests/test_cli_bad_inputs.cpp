@@ -81,21 +81,55 @@ std::vector<Bad> bad_files() {
       {"huge", "larger than 512 MB"},      {"dangling", "no such file"},
       {"m.json/below", "no such file"}};
   for (const auto& [file, says] : never)
-    append(all, "LOWVAR ",
-           {"exact --env mdp:" + file + " --estimators togo",
-            "exact --env chain --estimators togo --policy logits:" + file,
-            "exact --env chain --estimators td --value file:" + file,
-            "exact --env chain --estimators ppo-clip:0.2 --behaviour logits:" + file,
-            "train ppo --env chain --out o --config " + file,
-            "env replay --env CartPole-v1 --transitions " + file,
-            "env replay --env CartPole-v1 --state 0,0,0,0 --actions " + file},
-           "", 2, says);
+    append(
+        all, "LOWVAR ",
+        {"exact --env mdp:" + file + " --estimators togo", "exact --env seq:" + file + " --estimators rloo:4",
+         "exact --env prompts:" + file + " --estimators rloo:4",
+         "exact --env seq-31 --estimators rloo:4 --policy tied:" + file,
+         "exact --env seq-31 --estimators rloo:4 --policy prefix:" + file,
+         "exact --env chain --estimators togo --policy logits:" + file,
+         "exact --env chain --estimators td --value file:" + file,
+         "exact --env chain --estimators ppo-clip:0.2 --behaviour logits:" + file,
+         "train ppo --env chain --out o --config " + file,
+         "env replay --env CartPole-v1 --transitions " + file,
+         "env replay --env CartPole-v1 --state 0,0,0,0 --actions " + file},
+        "", 2, says);
   for (const std::string file : {"empty", "binary", "cut.json", "deep.json"})
-    append(all, "LOWVAR ",
-           {"exact --env mdp:" + file + " --estimators togo",
-            "exact --env chain --estimators togo --policy logits:" + file,
-            "exact --env chain --estimators td --value file:" + file},
-           "", 2, file);
+    append(
+        all, "LOWVAR ",
+        {"exact --env mdp:" + file + " --estimators togo", "exact --env seq:" + file + " --estimators rloo:4",
+         "exact --env chain --estimators togo --policy logits:" + file,
+         "exact --env chain --estimators td --value file:" + file},
+        "", 2, file);
+  for (const auto& [text, says] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"tokens":3,"end":0,"longest":2})", "needs \"right\" or \"reward\""},
+           {R"({"tokens":3,"end":3,"longest":2,"right":[[0]]})",
+            "\"end\" must be a whole number from 0 to 2"},
+           {R"({"tokens":3,"end":0,"longest":2,"right":[[1]]})", "right[0] neither ends with the end token"},
+           {R"({"tokens":3,"end":0,"longest":2,"right":[[0,1]]})", "right[0] goes on after the end token"},
+           {R"({"tokens":3,"end":0,"longest":2,"right":[[3,0]]})", "right[0] must be of tokens from 0 to 2"},
+           {R"({"tokens":3,"end":0,"longest":2,"right":[[0],[0]]})", "right[1] occurs twice"},
+           {R"({"tokens":3,"end":0,"longest":2,"reward":[[[0],"x"]]})", "reward[0] must be a finite number"},
+           {R"({"tokens":3,"end":0,"longest":2,"right":[[0]],"colour":1})", "unknown key \"colour\""},
+           {R"({"tokens":3,"end":0,"longest":2,"right":[[0]],"policy":{"kind":"table","logits":[]}})",
+            "tied or prefix"},
+           {R"({"tokens":3,"end":0,"longest":2,"right":[[0]],"policy":{"kind":"tied","logits":[[0,0,0]]}})",
+            "\"logits\" needs 3 rows, got 1"},
+           {R"({"tokens":9,"end":0,"longest":30,"right":[[0]]})", "more than the 2e7"},
+           {R"({"tokens":3,"end":0,"longest":2,"prompts":[{"right":[[0]],"probability":0.5}]})",
+            "must sum to 1"}})
+    all.push_back(
+        {"printf '%s' '" + text + "' > s.json; LOWVAR exact --env seq:s.json --estimators rloo:4", 2, says});
+  append(all, "LOWVAR exact --estimators rloo:4 --env ",
+         {"steps:3", "steps:0:0.5", "steps:3:1", "steps:3:x", "long:3", "long:x:0.1", "long:3:0.5",
+          "brackets:2", "seq-31 --gamma 0.9", "seq-31 --horizon 3", "seq-31 --policy kappa:x",
+          "seq-31 --policy gru:x", "seq-31 --policy gru:0:0", "steps:3:0.5 --policy kappa:1",
+          "long:8:0.1 --policy gru:0", "long:8:0.1 --policy prefix:m.json", "seq-31 --behaviour kappa:1"},
+         "", 2, "");
+  append(all, "LOWVAR train reinforce --env seq-31 --steps 1000 --out o --set ",
+         {"estimator=rloo:7", "loss_kl=-1", "loss_kl=1,loss_kl_variant=k4",
+          "loss_kl=1,loss_kl_variant=rao-blackwell", "estimator=kl:k3-loss", "reader=lstm"},
+         "", 2, "");
   append(all, "LOWVAR train ppo --env chain --out o --config ", {"binary", "deep.json"}, "", 2, "line 1");
   all.insert(all.end(),
              {{"LOWVAR train ppo --env chain --out o --config near.toml", 2, "did you mean 'gamma'?"},

@@ -25,7 +25,8 @@ void refused(const std::string& arguments, const std::string& expected) {
 
 TEST(CliTrain, WritesWhatTheConventionsSay) {
   const auto out = scratch("train");
-  const auto run = lowvar("train ppo --env CartPole-v1 --seeds 3..4 --steps 4000 --set envs=4 --out " + out.string());
+  const auto run =
+      lowvar("train ppo --env CartPole-v1 --seeds 3..4 --steps 4000 --set envs=4 --out " + out.string());
   ASSERT_EQ(run.status, 0) << run.err;
   const Json summary = Json::parse(contents(out / "summary.json"));
   ASSERT_EQ(summary.at("seeds").size(), 2u);
@@ -48,11 +49,14 @@ TEST(CliTrain, WritesWhatTheConventionsSay) {
   // The policy is one that other commands can take, and the same numbers come back.
   const auto evaluated = lowvar("evaluate " + out.string());
   ASSERT_EQ(evaluated.status, 0) << evaluated.err;
-  EXPECT_EQ(Json::parse(evaluated.out).at("seeds")[0].at("eval_return"), summary.at("seeds")[0].at("eval_return"));
-  const auto measured = lowvar("variance --env CartPole-v1 --policy run:" + out.string() +
-                               " --value zero --estimators togo --trajectories 64 --out " + (out / "v").string());
+  EXPECT_EQ(Json::parse(evaluated.out).at("seeds")[0].at("eval_return"),
+            summary.at("seeds")[0].at("eval_return"));
+  const auto measured =
+      lowvar("variance --env CartPole-v1 --policy run:" + out.string() +
+             " --value zero --estimators togo --trajectories 64 --out " + (out / "v").string());
   EXPECT_EQ(measured.status, 0) << measured.err;
-  const auto compared = lowvar("compare " + out.string() + " " + out.string() + " --out " + (out / "c").string());
+  const auto compared =
+      lowvar("compare " + out.string() + " " + out.string() + " --out " + (out / "c").string());
   ASSERT_EQ(compared.status, 0) << compared.err;
   EXPECT_EQ(Json::parse(contents(out / "c" / "comparison.json")).at("pairs")[0].at("probability"), 0.5);
 }
@@ -61,21 +65,26 @@ TEST(CliTrain, MeasuringAlongTheWayDisturbsNothing) {
   const auto out = scratch("train_measured");
   const std::string train = "train a2c --env CartPole-v1 --seeds 0 --steps 2000 --out ";
   ASSERT_EQ(lowvar(train + (out / "plain").string()).status, 0);
-  const auto run = lowvar(train + (out / "measured").string() +
-                          " --measure-variance every=3,estimators=reinforce:gae:0.95:togo-value,trajectories=16");
+  const auto run =
+      lowvar(train + (out / "measured").string() +
+             " --measure-variance every=3,estimators=reinforce:gae:0.95:togo-value,trajectories=16");
   ASSERT_EQ(run.status, 0) << run.err;
   for (const char* file : {"progress.csv", "episodes.csv", "policy-0.json", "summary.json"})
     EXPECT_EQ(contents(out / "plain" / file), contents(out / "measured" / file)) << file;
   const std::string variance = contents(out / "measured" / "variance.csv");
-  for (const char* part : {"0,0,0,,reinforce,trace_cov", "gae:0.95,trace_cov", "togo-value,ratio:reinforce", "0,3,768,"})
+  for (const char* part :
+       {"0,0,0,,reinforce,trace_cov", "gae:0.95,trace_cov", "togo-value,ratio:reinforce", "0,3,768,"})
     EXPECT_NE(variance.find(part), std::string::npos) << part << "\n" << variance;
 }
 
 TEST(CliTrain, TheGradientOfARunIsMeasured) {
   const auto out = scratch("of_run");
   const std::string run = (out / "r").string();
-  ASSERT_EQ(lowvar("train ppo --env FrozenLake-v1 --seeds 3..4 --steps 2000 --set envs=4 --set rollout=50 --out " + run).status,
-            0);
+  ASSERT_EQ(
+      lowvar("train ppo --env FrozenLake-v1 --seeds 3..4 --steps 2000 --set envs=4 --set rollout=50 --out " +
+             run)
+          .status,
+      0);
   const auto untouched = files(run);
   const auto measure = [&](const std::string& name, const std::string& options) {
     return lowvar("variance --of-run " + run + " --batches 8 --out " + (out / name).string() + " " + options);
@@ -89,11 +98,14 @@ TEST(CliTrain, TheGradientOfARunIsMeasured) {
   EXPECT_TRUE(files(run) == untouched);
 
   std::map<std::string, std::map<std::string, std::map<std::string, std::string>>> rows;
-  for (const auto& row : parse_csv(contents(out / "d" / "moments.csv"))) rows[row.at("estimator")][row.at("quantity")] = row;
+  for (const auto& row : parse_csv(contents(out / "d" / "moments.csv")))
+    rows[row.at("estimator")][row.at("quantity")] = row;
   ASSERT_EQ(rows.size(), 5u);
   for (const char* name : {"update:first", "update:batch", "update:step", "gae:0.95+undiscounted", "togo"}) {
     const auto& cosine = rows.at(name).at("cosine_truth");
-    EXPECT_EQ(cosine.at("objective"), std::string(name) == "togo" ? "discounted-start" : "undiscounted-states") << name;
+    EXPECT_EQ(cosine.at("objective"),
+              std::string(name) == "togo" ? "discounted-start" : "undiscounted-states")
+        << name;
     EXPECT_EQ(cosine.at("unit"), "batch of 200 steps") << name;
     EXPECT_EQ(cosine.at("n"), "8") << name;
     EXPECT_LE(std::abs(std::stod(cosine.at("value"))), 1) << name;
@@ -104,7 +116,8 @@ TEST(CliTrain, TheGradientOfARunIsMeasured) {
   // Another update, seed of the run or seed of the batches, other numbers.
   const std::string moments = contents(out / "d" / "moments.csv");
   int k = 0;
-  for (const char* other : {"--update 3 --seed-of-run 4", "--update 2", "--update 2 --seed-of-run 4 --seed 1", ""}) {
+  for (const char* other :
+       {"--update 3 --seed-of-run 4", "--update 2", "--update 2 --seed-of-run 4 --seed 1", ""}) {
     const std::string name = "other" + std::to_string(++k);
     const auto measured = measure(name, other + std::string(" --estimators gae:0.95+undiscounted,togo"));
     ASSERT_EQ(measured.status, 0) << measured.err;
@@ -117,12 +130,14 @@ TEST(CliTrain, TheGradientOfARunIsMeasured) {
 TEST(CliTrain, RunsThatCannotBeMeasuredAreRefusedAndLeaveNothing) {
   const auto out = scratch("of_run_bad");
   const auto train = [&](const std::string& algorithm, const std::string& name) {
-    ASSERT_EQ(lowvar("train " + algorithm + " --seeds 0 --steps 600 --out " + (out / name).string()).status, 0);
+    ASSERT_EQ(lowvar("train " + algorithm + " --seeds 0 --steps 600 --out " + (out / name).string()).status,
+              0);
   };
   train("ppo --env chain --set envs=2 --set rollout=50", "r");
   train("ddpg --env Pendulum-v1 --set hidden=4 --set warmup=100", "ddpg");
   train("a3c --env chain --set workers=1", "a3c");
-  const std::string to = " --out " + (out / "x").string(), run = "variance --of-run " + (out / "r").string() + to;
+  const std::string to = " --out " + (out / "x").string(),
+                    run = "variance --of-run " + (out / "r").string() + to;
   refused(run + " --update 99999", "updates 0 to 5, and no update 99999");
   refused(run + " --update 6", "no update 6");
   refused(run + " --seed-of-run 77", "has no seed 77");
@@ -133,7 +148,8 @@ TEST(CliTrain, RunsThatCannotBeMeasuredAreRefusedAndLeaveNothing) {
   refused(run + " --gamma 0.5", "drop --gamma");
   refused(run + " --trajectories 64", "drop --trajectories");
   refused("variance --of-run " + out.string() + to, "is not a directory that `lowvar train` wrote");
-  refused("variance --of-run " + (out / "nowhere").string() + to, "is not a directory that `lowvar train` wrote");
+  refused("variance --of-run " + (out / "nowhere").string() + to,
+          "is not a directory that `lowvar train` wrote");
   refused("variance --of-run " + (out / "ddpg").string() + to, "ddpg");
   refused("variance --of-run " + (out / "a3c").string() + to, "a3c");
   EXPECT_FALSE(std::filesystem::exists(out / "x"));
@@ -141,7 +157,8 @@ TEST(CliTrain, RunsThatCannotBeMeasuredAreRefusedAndLeaveNothing) {
 
 TEST(CliTrain, ConfigsAndFlags) {
   const auto out = scratch("train_config");
-  std::ofstream(out / "a.toml") << "envs = 2\nrollout = 16\nhidden = [8]\nlearning_rate = 1e-3\nanneal = false\n";
+  std::ofstream(out / "a.toml")
+      << "envs = 2\nrollout = 16\nhidden = [8]\nlearning_rate = 1e-3\nanneal = false\n";
   const auto run = lowvar("train ppo --env CartPole-v1 --steps 64 --config " + (out / "a.toml").string() +
                           " --set rollout=32 --out " + (out / "r").string());
   ASSERT_EQ(run.status, 0) << run.err;
@@ -151,11 +168,14 @@ TEST(CliTrain, ConfigsAndFlags) {
   EXPECT_EQ(options.at("hidden"), Json({8}));
   EXPECT_EQ(options.at("anneal"), false);
   // Every shipped file is one of options that its algorithm has, in its world.
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(LOWVAR_SOURCE_DIR) + "/experiments/configs")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(LOWVAR_SOURCE_DIR) + "/experiments/configs")) {
     const std::string name = entry.path().stem().string();
     const std::size_t bar = name.find('_');
     const std::string algorithm = name.substr(0, bar), rest = name.substr(bar + 1);
-    const std::string env = rest.starts_with("cartpole") ? "CartPole-v1" : rest.starts_with("pendulum") ? "Pendulum-v1" : rest;
+    const std::string env = rest.starts_with("cartpole")   ? "CartPole-v1"
+                            : rest.starts_with("pendulum") ? "Pendulum-v1"
+                                                           : rest;
     const World world = make_world(env, {}, {});
     const auto made = make_algorithm(algorithm, world);
     EXPECT_NO_THROW(read_config(*made, entry.path())) << name;
@@ -168,7 +188,8 @@ TEST(CliTrain, TunedSettingsAreTheDefaultOfAWorld) {
   const std::string train = "train ppo --env Pendulum-v1 --steps 64 --set envs=2 --set rollout=16 --out ";
   ASSERT_EQ(lowvar(train + (out / "tuned").string()).status, 0);
   std::ofstream(out / "other.toml") << "gamma = 0.8\n";
-  ASSERT_EQ(lowvar(train + (out / "other").string() + " --config " + (out / "other.toml").string()).status, 0);
+  ASSERT_EQ(lowvar(train + (out / "other").string() + " --config " + (out / "other.toml").string()).status,
+            0);
   const auto options = [&](const char* run) {
     return Json::parse(contents(out / run / "manifest.json")).at("config").at("options");
   };
@@ -183,9 +204,10 @@ TEST(CliTrain, WhatIsMeasuredAlongARunIsInTheUnitsOfWhatItLearns) {
   const auto out = scratch("train_units");
   const auto variance = [&](const char* scale) {
     const auto run = out / scale;
-    const auto trained = lowvar(std::string("train ppo --env Pendulum-v1 --steps 64 --set envs=2 --set rollout=32 --set "
-                                            "hidden=8 --set reward_scale=") +
-                                scale + " --measure-variance every=1,estimators=togo,trajectories=8 --out " + run.string());
+    const auto trained =
+        lowvar(std::string("train ppo --env Pendulum-v1 --steps 64 --set envs=2 --set rollout=32 --set "
+                           "hidden=8 --set reward_scale=") +
+               scale + " --measure-variance every=1,estimators=togo,trajectories=8 --out " + run.string());
     EXPECT_EQ(trained.status, 0) << trained.err;
     const auto rows = parse_csv(contents(run / "variance.csv"));
     return std::stod(rows.front().at("value"));
@@ -211,7 +233,8 @@ TEST(CliTrain, BadInputGetsOneSentence) {
   refused(ppo + "--seeds 5..2", "--seeds must be like");
   refused(ppo + "--seeds 1,1", "names a seed twice");
   refused(ppo + "--steps -1", "--steps must be a whole number");
-  refused(ppo + "--config " + (out / "unknown.toml").string(), "unknown.toml, line 2: unknown option 'learning_rat'");
+  refused(ppo + "--config " + (out / "unknown.toml").string(),
+          "unknown.toml, line 2: unknown option 'learning_rat'");
   refused(ppo + "--config " + (out / "broken.toml").string(), "broken.toml, line 1");
   refused(ppo + "--config " + (out / "type.toml").string(), "envs must be a whole number, got 'many'");
   refused(ppo + "--config nowhere.toml", "nowhere.toml: there is no such file");

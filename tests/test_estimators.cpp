@@ -26,6 +26,7 @@ struct Fixture {
   Trajectories batch = world.sample(choice.policy, choice.theta, world.T, {3, "test", 0, 48});
   Fixture() {
     critic.critic(batch);
+    batch.longest = world.T;
     batch.action_values = zeros<double>(batch.rows(), 2);  // an arbitrary Q
     Rng rng(4, "action-values");
     for (double& q : values(batch.action_values)) q = rng.normal();
@@ -53,6 +54,66 @@ std::vector<double> standardised(std::vector<double> x) {
   for (const double each : x) square += (each - mean) * (each - mean);
   for (double& each : x) each = n > 1 ? (each - mean) / (std::sqrt(square / (n - 1)) + 1e-8) : 0;
   return x;
+}
+
+/// The advantage of trajectory i of a group by its plain definition.
+double defined_advantage(const EstimatorName& name, const std::vector<double>& R,
+                         const std::vector<double>& l, std::size_t i) {
+  const auto G = static_cast<double>(R.size());
+  double sum = 0, tokens = 0, weighted = 0, best = -INFINITY, second = -INFINITY;
+  int c = 0, nonzero = 0, before = 0;  // right, not zero, and at least as good as i but before it
+  for (std::size_t j = 0; j < R.size(); ++j) {
+    sum += R[j], tokens += l[j], weighted += l[j] * R[j], c += R[j] > 0, nonzero += R[j] != 0;
+    if (R[j] > best)
+      second = best, best = R[j];
+    else
+      second = std::max(second, R[j]);
+    before += j < i && R[j] == R[i];
+  }
+  const double mean = sum / G, token_mean = weighted / tokens;
+  const auto choose = [](int n, int k) {
+    double out = 1;
+    for (int j = 0; j < k; ++j) out *= static_cast<double>(n - j) / (j + 1);
+    return n >= k ? out : 0;
+  };
+  const auto rho = [&](int n, int right, int k) { return 1 - choose(n - right, k) / choose(n, k); };
+  switch (name.id()) {
+    case FamilyId::mean:
+      return R[i] - mean;
+    case FamilyId::rloo:
+      return R[i] - (sum - R[i]) / (G - 1);
+    case FamilyId::grpo: {
+      double square = 0;
+      for (const double r : R) square += (r - mean) * (r - mean) / (G - 1);
+      return square > 0 ? (R[i] - mean) / std::sqrt(square) : 0;
+    }
+    case FamilyId::opo:
+      return R[i] - token_mean;
+    case FamilyId::opo_loo:
+      return R[i] - (weighted - l[i] * R[i]) / (tokens - l[i]);
+    case FamilyId::whiten: {
+      double square = 0;
+      for (std::size_t j = 0; j < R.size(); ++j)
+        square += l[j] * (R[j] - token_mean) * (R[j] - token_mean) / (tokens - 1);
+      return (R[i] - token_mean) / std::sqrt(square + 1e-8);
+    }
+    case FamilyId::maxrl:
+      return mean == 0 ? 0 : R[i] / mean;
+    case FamilyId::gpg:
+      return nonzero ? (R[i] - mean) * G / nonzero : 0;
+    case FamilyId::best_second:
+      return R[i] == best && before == 0 ? G * (best - second) : 0;
+    case FamilyId::pkpo: {
+      const int n = static_cast<int>(R.size()), k = static_cast<int>(name.arguments[1]),
+                form = static_cast<int>(name.arguments[2]);
+      const int others = c - (R[i] > 0);
+      return k * ((R[i] > 0 ? 1 : rho(n - 1, others, k - 1)) - (form == 1   ? rho(n - 1, others, k)
+                                                                : form == 2 ? rho(n - 1, others, k - 1)
+                                                                            : 0));
+    }
+    default:
+      return 2 * R[i] - 1;
+  }
 }
 
 /// Psi of every step of the batch by its plain definition, without gamma^t.
@@ -87,11 +148,6 @@ std::vector<double> defined_weights(const Fixture& f, const EstimatorName& name)
         for (int k = t; k < n && k - t < K; ++k) A += std::pow(ratio, k - t) * delta(k);
         return A;
       };
-      const auto group = [&] {
-        const int N = static_cast<int>(argument(0));
-        const auto first = returns.begin() + i / N * N;
-        return std::vector<double>(first, first + N);
-      };
       double psi = NAN;
       switch (name.id()) {
         case FamilyId::reinforce:
@@ -122,14 +178,6 @@ std::vector<double> defined_weights(const Fixture& f, const EstimatorName& name)
           psi = G_t - f.constants.linear[static_cast<std::size_t>(s)];
           for (std::size_t k = 0; k < 3; ++k) psi -= f.constants.linear[5 + k] * std::pow(t / 100.0, k + 1);
           break;
-        case FamilyId::rloo: {
-          const std::vector<double> all = group();
-          psi = R - (std::accumulate(all.begin(), all.end(), 0.0) - R) / (argument(0) - 1);
-          break;
-        }
-        case FamilyId::grpo:
-          psi = standardised(group())[static_cast<std::size_t>(i % static_cast<int>(argument(0)))];
-          break;
         case FamilyId::q_value:
           psi = f.batch.action_values(b + t, f.batch.action[static_cast<std::size_t>(b + t)]);
           break;
@@ -152,9 +200,22 @@ std::vector<double> defined_weights(const Fixture& f, const EstimatorName& name)
           psi *= rho;
           break;
         }
-        default:  // of no single weight a step
+        default:  // of no single weight a step, or of a group
           break;
       }
+      const int G = std::max(1, name.unit()), first = i / G * G;
+      std::vector<double> R_of_group, length;
+      for (int j = first; j < first + G; ++j) {
+        R_of_group.push_back(returns[static_cast<std::size_t>(j)]);
+        length.push_back(f.batch.length(j));
+      }
+      if (name.family->groups)
+        psi = defined_advantage(name, R_of_group, length, static_cast<std::size_t>(i - first));
+      if (const UsedSuffix* how = name.suffix(SuffixKind::aggregation))
+        psi *= how->suffix->id == SuffixId::seq_mean ? 1.0 / n
+               : how->suffix->id == SuffixId::token_mean
+                   ? G / std::accumulate(length.begin(), length.end(), 0.0)
+                   : 1.0 / f.world.T;
       out.push_back(psi);
     }
   }
@@ -168,7 +229,7 @@ void expect_weights_of_their_definitions(const Fixture& f) {
     if (name.family->kind == EstimatorKind::all_action) continue;  // a test of its own is below
     const Array<double> g = f.per_trajectory(make_estimator(typed));
     std::vector<double> psi = defined_weights(f, name);
-    if (name.whitened) psi = standardised(psi);
+    if (name.whitened()) psi = standardised(psi);
     for (int i = 0; i < f.batch.size(); ++i) {
       std::vector<double> expected(10, 0);
       double R = std::pow(f.constants.gamma, f.batch.length(i)) * f.batch.after(i);
@@ -176,7 +237,7 @@ void expect_weights_of_their_definitions(const Fixture& f) {
         R += std::pow(f.constants.gamma, t) * f.batch.rewards(i)[static_cast<std::size_t>(t)];
       for (int t = 0; t < f.batch.length(i); ++t) {
         double weight = psi[static_cast<std::size_t>(f.batch.begin(i) + t)];
-        if (name.family->kind == EstimatorKind::causal && !name.undiscounted)
+        if (name.family->kind == EstimatorKind::causal && !name.undiscounted())
           weight *= std::pow(f.constants.gamma, t);
         const auto z = score(f, f.batch.begin(i) + t);
         for (std::size_t j = 0; j < z.size(); ++j)
@@ -355,7 +416,8 @@ TEST(Estimators, AreMadeAsTheTableSays) {
     EXPECT_EQ(e.needs_constants, needs.constants) << typed;
     EXPECT_EQ(e.needs_states, needs.states) << typed;
     EXPECT_EQ(e.needs_dynamics, needs.dynamics) << typed;
-    EXPECT_EQ(e.off_policy, name.family->off_policy) << typed;
+    EXPECT_EQ(e.off_policy, name.off_policy()) << typed;
+    EXPECT_EQ(e.draws_again, name.dynamic()) << typed;
     EXPECT_EQ(e.all_actions, name.family->kind == EstimatorKind::all_action) << typed;
     EXPECT_EQ(bool(e.objective), name.family->kind == EstimatorKind::pathwise) << typed;
     EXPECT_TRUE(e.off_policy || e.bias_off_policy.empty()) << typed;

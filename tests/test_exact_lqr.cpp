@@ -315,7 +315,7 @@ std::vector<double> weights_of(const EstimatorName& name, const Case& c, const Q
       default:
         ADD_FAILURE();
     }
-    psi[at(t)] = (name.undiscounted ? 1 : std::pow(g, t)) * sum;
+    psi[at(t)] = (name.undiscounted() ? 1 : std::pow(g, t)) * sum;
   }
   return psi;
 }
@@ -377,7 +377,7 @@ const std::vector<std::string> kEstimators = filtered(every_estimator(), [](cons
     case FamilyId::togo_optimal:
       return false;
     case FamilyId::vtrace:
-      return !name.whitened && name.arguments[0] >= 1 && name.arguments[1] >= 1;
+      return has_recursion(name) && name.arguments[0] >= 1 && name.arguments[1] >= 1;
     default:
       return has_recursion(name) && name.unit() == 1 && !name.family->needs.action_values;
   }

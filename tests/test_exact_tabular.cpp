@@ -358,7 +358,7 @@ TEST(ExactTabular, UnitsOfABanditHaveItsClosedForms) {
     const std::string n = std::to_string(N);
     expect_same(exact_moments("rloo:" + n, *world.mdp, pi, none), rloo_moments(bandit, p, N), "rloo");
     expect_same(enumerate_units("grpo:" + n, *world.mdp, pi, pi, none, N),
-                group_moments(bandit, p, N, group_normalised_advantage(1, 1e-8)), "grpo");
+                group_moments(bandit, p, N, group_normalised_advantage(1)), "grpo");
     // With one step and gamma 1 a group's standardised return is a batch's whitened return to go.
     expect_same(enumerate_units("togo+whitened", *world.mdp, pi, pi, none, N),
                 group_moments(bandit, p, N, group_normalised_advantage(1, 1e-8)), "togo+whitened");

@@ -188,7 +188,8 @@ TEST(Cholesky, RefusesWhatIsNotPositiveDefinite) {
   expect_error("pivot 1 is not positive", [&] { cholesky(tape.parameter(negative)); });
   const Array<double> flat = zeros<double>(2, 3);
   expect_error("cholesky: needs a square matrix, got 2x3", [&] { cholesky(tape.parameter(flat)); });
-  expect_error("eigh: needs a square matrix of at least one row, got 2x3", [&] { eigh(tape.parameter(flat)); });
+  expect_error("eigh: needs a square matrix of at least one row, got 2x3",
+               [&] { eigh(tape.parameter(flat)); });
 }
 
 TEST(Cholesky, GradientIsSymmetric) {

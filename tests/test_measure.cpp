@@ -18,7 +18,9 @@ TEST(Measure, WhatIsKeptIsOfTheSameMeasurement) {
     const PolicyChoice pi = make_policy(world, "uniform");
     std::vector<Rung> rungs;
     for (const char* name : names) rungs.push_back({make_estimator(name), &pi.theta});
-    return stored(measure(world, pi.policy, pi.theta, rungs, nullptr, {.gamma = world.gamma},
+    Constants constants;
+    constants.gamma = world.gamma;
+    return stored(measure(world, pi.policy, pi.theta, rungs, nullptr, constants,
                           {.trajectories = trajectories, .keeper = k}));
   };
   std::vector<Keeper> kept;

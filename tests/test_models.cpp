@@ -94,19 +94,22 @@ const WorldModel choice_model{
     .unsuitable = [](const World&, const Policy&, const Parameters&) { return std::string(); },
     .critic = nullptr,
     .constants = nullptr,
-    .exact_return = [](const World& world, const Policy& policy, const Parameters& theta) {
-      return std::any_cast<ChoiceKnown>(world.model).pays * probability_of_one(policy, theta);
-    },
-    .ask = [](const OracleQuestion& q) {
-      OracleAnswer out;
-      for (std::size_t i = 0; i < q.theta.size(); ++i)
-        for (std::size_t j = 0; j < q.theta[i].size(); ++j) {
-          Parameters more = q.theta, less = q.theta;
-          more[i].data()[j] += 1e-5, less[i].data()[j] -= 1e-5;
-          out.truth.gradient.push_back((probability_of_one(q.policy, more) - probability_of_one(q.policy, less)) / 2e-5);
-        }
-      return out;
-    }};
+    .exact_return =
+        [](const World& world, const Policy& policy, const Parameters& theta) {
+          return std::any_cast<ChoiceKnown>(world.model).pays * probability_of_one(policy, theta);
+        },
+    .ask =
+        [](const OracleQuestion& q) {
+          OracleAnswer out;
+          for (std::size_t i = 0; i < q.theta.size(); ++i)
+            for (std::size_t j = 0; j < q.theta[i].size(); ++j) {
+              Parameters more = q.theta, less = q.theta;
+              more[i].data()[j] += 1e-5, less[i].data()[j] -= 1e-5;
+              out.truth.gradient.push_back(
+                  (probability_of_one(q.policy, more) - probability_of_one(q.policy, less)) / 2e-5);
+            }
+          return out;
+        }};
 
 /// A kind of model that the library does not know answers like those that it does.
 TEST(Models, AModelIsAddedFromOutside) {
@@ -123,7 +126,8 @@ TEST(Models, AModelIsAddedFromOutside) {
   const double p = probability_of_one(choice.policy, choice.theta);
   EXPECT_EQ(exact_return(world, choice.policy, choice.theta), p);
   const Estimator e = make_estimator("reinforce");
-  const auto known = ask_oracle(world, choice.policy, choice.theta, choice.theta, e, std::nullopt).truth.gradient;
+  const auto known =
+      ask_oracle(world, choice.policy, choice.theta, choice.theta, e, std::nullopt).truth.gradient;
   const Trajectories batch = world.sample(choice.policy, choice.theta, 1, {1, "test", 0, 64});
   const auto g = policy_gradient_estimate(e, choice.policy, choice.theta, batch, {});
   double share = 0;  // of the trajectories that chose 1, over the probability of it: the scores are all alike

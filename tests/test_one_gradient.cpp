@@ -1,7 +1,7 @@
-// What trains is what is measured: the first gradient that an optimiser is about to follow is `estimate`'s, of
-// the batch that the trainer's own streams give, prepared here once more, by hand. Every on-policy algorithm, on
-// states, choices, vectors and a linear world, with and without a critic, with time limits that bootstrap and
-// that end the world, in float and double; ddpg and apg by their own definitions.
+// What trains is what is measured: the first gradient that an optimiser is about to follow is `estimate`'s,
+// of the batch that the trainer's own streams give, prepared here once more, by hand. Every on-policy
+// algorithm, on states, choices, vectors and a linear world, with and without a critic, with time limits that
+// bootstrap and that end the world, in float and double; ddpg and apg by their own definitions.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -110,7 +110,8 @@ Trajectories prepared(const World& world, const Preparation& o, const std::vecto
   const int first = (static_cast<int>(all.size()) - 1) * o.batch.episodes;
   Trajectories batch;
   if (o.batch.episodes)
-    batch = world.sample(start.policy, start.theta, world.T, {seed, "train", first, o.batch.episodes, e.unit});
+    batch =
+        world.sample(start.policy, start.theta, world.T, {seed, "train", first, o.batch.episodes, e.unit});
   else
     batch = o.in_float ? rollouts<float>(world, o, all, seed) : rollouts<double>(world, o, all, seed);
   for (double& r : batch.reward) r *= o.batch.reward_scale;
@@ -233,16 +234,21 @@ TEST(OneGradient, EveryOnPolicyTrainerFollowsTheEstimate) {
         for (const char* precision : {"float", "double"})
           for (const bool critic : {true, false}) {
             const bool asynchronous = std::string(page.id) == "a3c";
-            if ((asynchronous && precision == std::string("double")) || (!critic && !page.takes_none)) continue;
+            if ((asynchronous && precision == std::string("double")) || (!critic && !page.takes_none))
+              continue;
             Options options = page.options;
-            options.insert(options.end(), {{"truncation", truncation}, {"precision", precision},
-                                           {"reward_scale", "0.3"}, {"gamma", "0.9"}, {"hidden", "16"}});
+            options.insert(options.end(), {{"truncation", truncation},
+                                           {"precision", precision},
+                                           {"reward_scale", "0.3"},
+                                           {"gamma", "0.9"},
+                                           {"hidden", "16"}});
             if (!critic)
               options.insert(options.end(), {{"estimator", "togo+undiscounted"}, {"critic", "none"}});
             else if (std::string(page.id) == "reinforce")
               options.insert(options.end(), {{"estimator", "togo-value"}, {"critic", "value"}});
             const auto algorithm = configured(page.id, world, options);
-            const bool zero = std::string(page.id) == "q-actor-critic" && world.mdp;  // a table of Q, at first
+            const bool zero =
+                std::string(page.id) == "q-actor-critic" && world.mdp;  // a table of Q, at first
             for (int update = zero; update < (asynchronous ? 1 : 2); ++update)
               EXPECT_TRUE(follows(world, *algorithm, update))
                   << page.id << " in " << world.id << ", " << truncation << ", " << precision
@@ -256,8 +262,8 @@ TEST(OneGradient, EveryOnPolicyTrainerFollowsTheEstimate) {
 
 TEST(OneGradient, EveryEstimatorThatTrainingTakesIsFollowed) {
   for (const World& world : worlds_of_every_kind())
-    for (const char* name : {"togo", "togo-value", "td", "nstep:3", "gae:0.9", "gae:0.9+whitened", "vtrace:1:1",
-                             "ppo-clip:0.1", "togo-normalised+undiscounted"}) {
+    for (const char* name : {"togo", "togo-value", "td", "nstep:3", "gae:0.9", "gae:0.9+whitened",
+                             "vtrace:1:1", "ppo-clip:0.1", "togo-normalised+undiscounted"}) {
       const auto algorithm = configured(
           "a2c", world, {{"rollout", "20"}, {"precision", "double"}, {"estimator", name}, {"hidden", "16"}});
       EXPECT_TRUE(follows(world, *algorithm, 0)) << name << " in " << world.id;
@@ -322,10 +328,11 @@ TEST(OneGradient, FaultsOfATrainerAreNoticed) {
     groups.networks.hidden = {16};
     groups.objective.estimator = "rloo:3", groups.critic.critic = CriticKind::none;
     for (FaultyOptions* o : {&rollouts, &groups})
-      for (const Fault fault : {Fault::none, Fault::sign, Fault::no_bootstrap, Fault::mixed_starts,
-                                Fault::reward_scale}) {
+      for (const Fault fault :
+           {Fault::none, Fault::sign, Fault::no_bootstrap, Fault::mixed_starts, Fault::reward_scale}) {
         const bool of_rollouts = o == &rollouts, of_groups = !of_rollouts;
-        if ((of_rollouts && fault == Fault::mixed_starts) || (of_groups && fault == Fault::no_bootstrap)) continue;
+        if ((of_rollouts && fault == Fault::mixed_starts) || (of_groups && fault == Fault::no_bootstrap))
+          continue;
         if (fault == Fault::mixed_starts && world.mdp) continue;  // chain has one start
         for (const Precision precision : {Precision::float32, Precision::float64}) {
           o->fault = fault;
@@ -342,8 +349,12 @@ TEST(OneGradient, FaultsOfATrainerAreNoticed) {
 TEST(OneGradient, FirstMinibatchesAddUpToTheBatch) {
   const World world = make_world("CartPole-v1", {}, 50);
   const auto algorithm = configured("ppo", world,
-                                    {{"precision", "double"}, {"advantages", "raw"}, {"epochs", "1"},
-                                     {"learning_rate", "1e-14"}, {"max_gradient_norm", "0"}, {"hidden", "16"}});
+                                    {{"precision", "double"},
+                                     {"advantages", "raw"},
+                                     {"epochs", "1"},
+                                     {"learning_rate", "1e-14"},
+                                     {"max_gradient_norm", "0"},
+                                     {"hidden", "16"}});
   std::vector<double> sum, batch;
   int count = 0;
   Watcher watcher;
@@ -361,7 +372,8 @@ TEST(OneGradient, FirstMinibatchesAddUpToTheBatch) {
   EXPECT_EQ(count, 4);
   EXPECT_LT(distance(sum, batch), 1e-10);
   EXPECT_GT(distance(batch, std::vector<double>(batch.size(), 0)), 1e-4);
-  EXPECT_LT(distance(batch, expected(world, *algorithm, 1, {algorithm->start(world, 100'000, 1)->learned()})), 1e-12);
+  EXPECT_LT(distance(batch, expected(world, *algorithm, 1, {algorithm->start(world, 100'000, 1)->learned()})),
+            1e-12);
 }
 
 TEST(OneGradient, AnalyticTrainersFollowTheMeanOfPathwiseEstimates) {
@@ -374,7 +386,8 @@ TEST(OneGradient, AnalyticTrainersFollowTheMeanOfPathwiseEstimates) {
   constants.gamma = 0.9;
   constants.dynamics = world.lqg;
   const Estimator e = make_estimator("pathwise");
-  const Array<double> each = estimate({&e}, start.policy, start.theta, batch, batch.offset, constants).front();
+  const Array<double> each =
+      estimate({&e}, start.policy, start.theta, batch, batch.offset, constants).front();
   std::vector<double> mean(each.shape(1));
   for (int i = 0; i < batch.size(); ++i)
     for (std::size_t j = 0; j < mean.size(); ++j) mean[j] += each(i, j) / batch.size();
@@ -403,13 +416,15 @@ TEST(OneGradient, DdpgClimbsItsCriticOnTheStatesItDraws) {
     const auto& from = seen[static_cast<std::size_t>(draws.uniform() * 32)];
     std::copy(from.begin(), from.end(), row(s, k).begin());
   }
-  const Mlp mu{.sizes = {3, 8, 1}, .activation = Activation::relu}, Q{.sizes = {4, 8, 1}, .activation = Activation::relu};
+  const Mlp mu{.sizes = {3, 8, 1}, .activation = Activation::relu},
+      Q{.sizes = {4, 8, 1}, .activation = Activation::relu};
   const Parameters theta = initialise_uniform(mu, of_policy), w = initialise_uniform(Q, of_critic);
   Tape<double> tape;
   const auto x = tape.parameters(theta);
   const auto a = tanh(forward(mu, x, tape.data(s))) * 2.0;
   std::vector<double> want;
-  for (const auto& part : grad(mean(forward(Q, tape.constants(w), concatenate_columns<double>({tape.data(s), a}))), x))
+  for (const auto& part :
+       grad(mean(forward(Q, tape.constants(w), concatenate_columns<double>({tape.data(s), a}))), x))
     want.insert(want.end(), part.begin(), part.end());
   const double norm = distance(want, std::vector<double>(want.size(), 0));
   EXPECT_GT(norm, 1e-3);

@@ -1,7 +1,6 @@
-// The trainers: trust regions hold, learners are values, mistakes of options are refused, natural directions are those of a
-// dense solve, and all of them learn a small world whose optimum is known.
+// The trainers: trust regions hold, learners are values, mistakes of options are refused, natural directions
+// are those of a dense solve, and all of them learn a small world whose optimum is known.
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <cmath>
@@ -147,7 +146,10 @@ TEST(Train, NaturalDirectionIsThatOfADenseSolve) {
   }
 
   const auto direction = conjugate_gradient(
-      [&](const std::vector<double>& v) { return fisher_times<double>(policy, std::span(theta), batch, v, damping); }, g, 500);
+      [&](const std::vector<double>& v) {
+        return fisher_times<double>(policy, std::span(theta), batch, v, damping);
+      },
+      g, 500);
   double off = 0, size = 0;
   for (std::size_t i = 0; i < d; ++i) {
     double back = 0;  // (F + damping) direction
@@ -166,10 +168,12 @@ double start_value(const World& world, const Array<double>& pi) {
 TEST(Train, EveryOnPolicyAlgorithmLearnsTheChain) {
   const World world = make_world("chain", {}, {});
   const Plan best = policy_iteration(*world.mdp);
-  const double optimum = std::inner_product(best.values.begin(), best.values.end(), world.mdp->start.begin(), 0.0);
+  const double optimum =
+      std::inner_product(best.values.begin(), best.values.end(), world.mdp->start.begin(), 0.0);
   const double start = start_value(world, full<double>(world.mdp->S, world.mdp->A, 0.5));
   ASSERT_GT(optimum - start, 0.1);
-  for (const char* algorithm : {"reinforce-baseline", "q-actor-critic", "a2c", "npg", "trpo", "ppo", "ppo-kl"}) {
+  for (const char* algorithm :
+       {"reinforce-baseline", "q-actor-critic", "a2c", "npg", "trpo", "ppo", "ppo-kl"}) {
     const Learned learned = learn(algorithm, world, 200'000);
     const double value = start_value(world, table_of(world, learned.policy, learned.theta));
     EXPECT_GT(value, start + 0.75 * (optimum - start)) << algorithm << ", of " << start << " to " << optimum;
@@ -248,8 +252,13 @@ TEST(Train, ALearnerIsAValue) {
   };
   const std::vector<Case> cases = {
       {"ppo", "CartPole-v1", {{"rollout", "32"}, {"hidden", "8"}}, 2000},
-      {"ppo-kl", "Pendulum-v1",
-       {{"rollout", "32"}, {"hidden", "8"}, {"normalise_observations", "true"}, {"normalise_rewards", "true"}}, 2000},
+      {"ppo-kl",
+       "Pendulum-v1",
+       {{"rollout", "32"},
+        {"hidden", "8"},
+        {"normalise_observations", "true"},
+        {"normalise_rewards", "true"}},
+       2000},
       {"a2c", "chain", {{"rollout", "8"}, {"update", "rmsprop"}}, 1000},
       {"reinforce-baseline", "chain", {}, 600},
       {"q-actor-critic", "FrozenLake-v1", {{"rollout", "16"}}, 1000},
@@ -257,7 +266,9 @@ TEST(Train, ALearnerIsAValue) {
       {"npg", "CartPole-v1", {{"rollout", "16"}, {"hidden", "8"}, {"critic_epochs", "1"}}, 600},
       {"apg", "single-integrator", {}, 2000},
       {"a3c", "CartPole-v1", {{"workers", "1"}, {"envs", "2"}, {"rollout", "8"}, {"hidden", "8"}}, 1500},
-      {"ddpg", "Pendulum-v1", {{"warmup", "50"}, {"batch", "16"}, {"hidden", "8"}, {"noise", "ou"}, {"envs", "2"}},
+      {"ddpg",
+       "Pendulum-v1",
+       {{"warmup", "50"}, {"batch", "16"}, {"hidden", "8"}, {"noise", "ou"}, {"envs", "2"}},
        400},
       {"ddpg", "Pendulum-v1", {{"warmup", "50"}, {"batch", "16"}, {"buffer", "20"}, {"hidden", "8"}}, 100},
   };
@@ -385,7 +396,8 @@ TEST(Train, GroupsShareTheirStart) {
       entropies.push_back(u.entropy);
       EXPECT_EQ(u.gradient_norm, 0) << estimator;
     };
-    train(world, *with("reinforce", world, {{"episodes", "8"}, {"estimator", estimator}, {"learning_rate", "1"}}),
+    train(world,
+          *with("reinforce", world, {{"episodes", "8"}, {"estimator", estimator}, {"learning_rate", "1"}}),
           400, 0, watcher);
     ASSERT_EQ(entropies.size(), 50u);
     for (const double H : entropies) EXPECT_NEAR(H, std::log(2), 1e-6) << estimator;
@@ -405,7 +417,8 @@ TEST(Train, TheClipFractionIsOfTheClipInUse) {
     double out = 0;
     Watcher watcher;
     watcher.update = [&](const UpdateReport& u) { out = u.clip_fraction; };
-    train(world, *with("ppo", world, {{"estimator", estimator}, {"learning_rate", rate}, {"anneal", "false"}}), 4096,
+    train(world,
+          *with("ppo", world, {{"estimator", estimator}, {"learning_rate", rate}, {"anneal", "false"}}), 4096,
           0, watcher);
     return out;
   };
@@ -437,12 +450,14 @@ TEST(Train, WhatTrainingCannotFollowIsRefusedBeforeTheFirstStep) {
   const World pendulum = make_world("Pendulum-v1", {}, {});
   EXPECT_NE(refusal(pendulum, *with("ppo", pendulum, {}), 4000).find("4000, are fewer than the 4096"),
             std::string::npos);
-  EXPECT_NE(refusal(pendulum, *with("ddpg", pendulum, {}), 900).find("fewer than the 1000"), std::string::npos);
+  EXPECT_NE(refusal(pendulum, *with("ddpg", pendulum, {}), 900).find("fewer than the 1000"),
+            std::string::npos);
   for (const AlgorithmEntry& each : algorithms()) {
     const World world = make_world(each.id == "ddpg" ? "Pendulum-v1" : "single-integrator", {}, {});
-    if (each.id == "q-actor-critic") continue;  // has no Q(s, .) of vectors
+    if (each.id == "q-actor-critic") continue;       // has no Q(s, .) of vectors
     if (each.id.starts_with("reinforce")) continue;  // one episode is a batch
-    EXPECT_NE(refusal(world, *make_algorithm(each.id, world), 1).find("are fewer than"), std::string::npos) << each.id;
+    EXPECT_NE(refusal(world, *make_algorithm(each.id, world), 1).find("are fewer than"), std::string::npos)
+        << each.id;
   }
 }
 
@@ -450,14 +465,16 @@ TEST(Train, WhatTrainingCannotFollowIsRefusedBeforeTheFirstStep) {
 TEST(Train, VtraceTrains) {
   const World world = make_world("FrozenLake-v1", {}, {});
   const Learned learned =
-      train(world, *with("ppo", world, {{"estimator", "vtrace:1:1+undiscounted"}, {"advantages", "raw"}}), 120'000, 0);
+      train(world, *with("ppo", world, {{"estimator", "vtrace:1:1+undiscounted"}, {"advantages", "raw"}}),
+            120'000, 0);
   const double start = start_value(world, full<double>(world.mdp->S, world.mdp->A, 0.25));
   EXPECT_GT(start_value(world, table_of(world, learned.policy, learned.theta)), start + 0.2);
 }
 
 TEST(Train, EpisodesThatEndWhereTheyStartAreAnError) {
-  const World world = tabular_world(
-      "over", make_mdp(2, 2, 0.9, 5, {0, 1}, {0, 1}, [](int, int) { return std::vector<Outcome>{{1, 1, 1.0}}; }));
+  const World world = tabular_world("over", make_mdp(2, 2, 0.9, 5, {0, 1}, {0, 1}, [](int, int) {
+                                      return std::vector<Outcome>{{1, 1, 1.0}};
+                                    }));
   for (const char* id : {"reinforce", "reinforce-baseline", "a2c", "ppo"})
     EXPECT_THROW(train(world, *make_algorithm(id, world), 10'000, 0), Error) << id;
 }
@@ -502,7 +519,8 @@ TEST(Train, PoliciesOfLinearWorldsAreLikeAnyOther) {
     std::ofstream(file) << learned_as_json(world, learned);
     const Learned read = read_learned(file, world);
     EXPECT_EQ(read.theta, learned.theta) << id;
-    EXPECT_EQ(evaluate(world, read.policy, read.theta, 5, 1), evaluate(world, learned.policy, learned.theta, 5, 1));
+    EXPECT_EQ(evaluate(world, read.policy, read.theta, 5, 1),
+              evaluate(world, learned.policy, learned.theta, 5, 1));
     const Estimator e = make_estimator("reinforce");
     const auto answer = ask_oracle(world, read.policy, read.theta, read.theta, e, std::nullopt);
     EXPECT_EQ(answer.truth.gradient.empty(), std::string(id) == "ddpg") << answer.reason;

@@ -1,6 +1,7 @@
 // Names of estimators to go through, from the table of families.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -8,20 +9,37 @@
 
 namespace lowvar {
 
-/// The name alone and with every set of suffixes that it takes.
+/// The name alone, with every set of +whitened and +undiscounted that it takes, with every other suffix that
+/// it takes, and with one of each kind.
 inline std::vector<std::string> with_suffixes(const std::string& name) {
-  std::vector<std::string> out{name};
-  for (const EstimatorSuffix& suffix : estimator_suffixes())
-    if (suffix.fits(parse_estimator(name).family->kind))
-      for (std::size_t i = 0, n = out.size(); i < n; ++i) out.push_back(out[i] + std::string(suffix.text));
+  std::vector<std::string> out{name}, alone;
+  std::string one_of_each = name;
+  SuffixKind last = SuffixKind::normalisation;
+  for (const EstimatorSuffix& suffix : estimator_suffixes()) {
+    if (suffix.id == SuffixId::outside || !suffix.fits(*parse_estimator(name).family)) continue;
+    if (suffix.kind >= SuffixKind::normalisation) {
+      for (std::size_t i = 0, n = out.size(); i < n; ++i) out.push_back(out[i] + suffix.example);
+      continue;
+    }
+    alone.push_back(name + suffix.example);
+    if (suffix.kind != last) one_of_each += suffix.example;
+    last = suffix.kind;
+  }
+  out.insert(out.end(), alone.begin(), alone.end());
+  if (alone.size() > 1) out.push_back(one_of_each);
   return out;
+}
+
+/// Whether every tabular world has what it needs.
+inline bool anywhere(const EstimatorFamily& family) {
+  return family.id != FamilyId::outside && !family.needs.greedy && !family.needs.reference;
 }
 
 /// The example of each family of the library, with every set of suffixes.
 inline std::vector<std::string> examples() {
   std::vector<std::string> out;
   for (const EstimatorFamily& family : estimator_families())
-    if (family.id != FamilyId::outside)
+    if (anywhere(family))
       for (const std::string& name : with_suffixes(family.example)) out.push_back(name);
   return out;
 }
@@ -47,8 +65,11 @@ std::vector<std::string> filtered(const std::vector<std::string>& names, F&& hol
 
 /// Whether the recursion of algorithms/exact/tabular.h knows its moments.
 inline bool has_recursion(const EstimatorName& name) {
-  return !name.whitened && name.id() != FamilyId::togo_normalised && name.id() != FamilyId::grpo &&
-         name.id() != FamilyId::pathwise;
+  const bool suffixed = std::any_of(name.suffixes.begin(), name.suffixes.end(), [](const UsedSuffix& used) {
+    return used.suffix->kind != SuffixKind::discount;
+  });
+  const bool group = name.family->groups && name.id() != FamilyId::rloo;
+  return !suffixed && !group && name.id() != FamilyId::togo_normalised && name.id() != FamilyId::pathwise;
 }
 
 }  // namespace lowvar

@@ -1,4 +1,4 @@
-// The `lowvar` command line with one more environment and one more estimator (docs/extending.md).
+// The `lowvar` command line with one more environment, estimator and importance weight (docs/extending.md).
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -6,6 +6,7 @@
 #include "algorithms/estimators/estimator.h"
 #include "experiments/cli/cli.h"
 #include "experiments/worlds.h"
+#include "importance_weight.h"
 
 using namespace lowvar;
 
@@ -60,6 +61,7 @@ int main(int argc, char** argv) {
     expect(K >= 1, "estimator '", typed, "': K must be a whole number of at least 1, as in next:5");
     return next_rewards(K);
   });
+  add_importance_weight(clip_above());
   return run_command_line(argc, argv);
 }
 // [a command line]
