@@ -14,6 +14,7 @@
 #include "algorithms/exact/enumeration.h"
 #include "algorithms/exact/soft.h"
 #include "algorithms/exact/tabular.h"
+#include "experiments/algorithms.h"
 #include "experiments/answers.h"
 #include "sampled_against_exact.h"
 
@@ -443,6 +444,58 @@ TEST(Sequences, HiddenObjectivesAsComputedElsewhere) {
     }
   }
   EXPECT_GT(compared, 200);
+}
+
+/// Networks over prefixes: the gradient of J by the engine against differences of J.
+TEST(Sequences, GradientsOfReadersAreDifferencesOfTheValue) {
+  const World world = make_world("seq-31", {}, {});
+  for (const char* name : {"gru:3:4", "attention:3:4"}) {
+    PolicyChoice pi = make_policy(world, name);
+    const std::vector<double> gradient = through_model(
+        world, pi.policy, pi.theta,
+        from_values<double>(world.mdp->S, world.A,
+                            policy_gradient(*world.mdp, state_probabilities(world, pi.policy, pi.theta))));
+    std::size_t j = 0;
+    for (auto& x : pi.theta)
+      for (double& w : values(x)) {
+        const double before = w, h = 1e-5;
+        w = before + h;
+        const double up = exact_return(world, pi.policy, pi.theta);
+        w = before - h;
+        const double down = exact_return(world, pi.policy, pi.theta);
+        w = before;
+        EXPECT_NEAR(gradient[j], (up - down) / (2 * h), 1e-8) << name << ", parameter " << j;
+        ++j;
+      }
+    EXPECT_EQ(j, gradient.size());
+  }
+}
+
+/// A divergence in the loss is taken from what is followed, one in the reward from what is paid.
+TEST(Sequences, TrainingPaysForTheDivergenceAsTold) {
+  const World world = make_world("seq-31", {}, {});
+  const auto weighed = [&](const std::vector<std::pair<std::string, std::string>>& options) {
+    auto algorithm = make_algorithm("reinforce", world);
+    for (const auto& [key, value] : options) set_option(*algorithm, key, value, "");
+    algorithm->check(world, 1000);
+    std::pair<Trajectories, std::vector<double>> out;
+    Watcher watcher;
+    watcher.weighed = [&](const WeighedBatch& w) { out = {w.batch, {w.psi.begin(), w.psi.end()}}; };
+    algorithm->start(world, 1000, 5)->update(watcher);
+    return out;
+  };
+  const auto [plain, psi] = weighed({});
+  const auto [in_loss, less] = weighed({{"loss_kl", "0.3"}, {"loss_kl_variant", "k3-loss"}});
+  const auto [in_reward, other] = weighed({{"reward_kl", "0.3"}});
+  ASSERT_EQ(plain.action, in_loss.action);
+  ASSERT_EQ(plain.action, in_reward.action);
+  for (std::size_t r = 0; r < psi.size(); ++r) {
+    const double d = plain.log_mu[r] - in_loss.log_reference(r, static_cast<std::size_t>(plain.action[r]));
+    EXPECT_NEAR(less[r], psi[r] - 0.3 * (1 - std::exp(-d)), 1e-6);  // float acts
+    EXPECT_NEAR(in_reward.reward[r], plain.reward[r] - 0.3 * d, 1e-6);
+  }
+  EXPECT_NE(psi, other);
+  EXPECT_THROW(weighed({{"loss_kl", "0.3"}, {"loss_kl_variant", "full-vocabulary"}}), Error);
 }
 
 }  // namespace
