@@ -77,7 +77,7 @@ double exact_return(const World& world, const Policy& policy, const Parameters& 
 /// The critic of `file:F`, a table of a tabular world.
 FittedCritic read_critic(const World& world, const std::string& spec, bool of_actions);
 
-/// pi [S x A] of a tabular policy.
+/// pi [S x A] of a policy of states.
 Array<double> table_of(const World& world, const Policy& policy, const Parameters& theta);
 
 OracleAnswer ask_oracle(const World& world, const Policy& policy, const Parameters& theta,

@@ -9,6 +9,7 @@
 #include "algorithms/exact/tabular.h"
 #include "algorithms/exact/training_objective.h"
 #include "algorithms/measure/updates.h"
+#include "experiments/answers.h"
 #include "experiments/study.h"
 #include "experiments/training_run.h"
 
@@ -29,7 +30,7 @@ Target target_of(const TrainingPlan& plan, const Json& options, const Learned& l
   const EstimatorName name = parse_estimator(estimator);
   const bool discounted = !name.undiscounted();  // whole trajectories are weighed from their start
   Target out{discounted ? "discounted-start" : "undiscounted-states", {}};
-  if (!plan.world.mdp || !std::holds_alternative<Table>(learned.policy.model)) return out;
+  if (!plan.world.mdp || !of_states(learned.policy.model)) return out;
   Mdp mdp = *plan.world.mdp;
   mdp.gamma = plan.options->gamma();
   const bool bootstraps =
@@ -38,6 +39,9 @@ Target target_of(const TrainingPlan& plan, const Json& options, const Learned& l
   out.gradient = training_gradient(
       mdp, table_of(plan.world, learned.policy, learned.theta),
       discounted ? TrainingObjective::discounted_start : TrainingObjective::undiscounted_states, limit);
+  if (plan.world.sequences)  // parameters that states share
+    out.gradient = through_model(plan.world, learned.policy, learned.theta,
+                                 from_values<double>(mdp.S, mdp.A, out.gradient));
   for (double& each : out.gradient) each *= learned.reward_scale;
   return out;
 }

@@ -8,6 +8,7 @@
 #include "algorithms/exact/enumeration.h"
 #include "algorithms/exact/tabular.h"
 #include "core/input_file.h"
+#include "experiments/answers.h"
 
 namespace lowvar {
 namespace {
@@ -180,6 +181,7 @@ FittedCritic read_critic(const World& world, const std::string& spec, bool of_ac
 }
 
 Array<double> table_of(const World& world, const Policy& policy, const Parameters& theta) {
+  if (world.sequences) return state_probabilities(world, policy, theta);
   const std::string reason = unsuitable(world, policy, theta);
   expect(reason.empty(), "no table of probabilities: ", reason);
   std::vector<int> states(static_cast<std::size_t>(world.mdp->S));

@@ -127,8 +127,8 @@ std::vector<Bad> bad_files() {
           "long:8:0.1 --policy gru:0", "long:8:0.1 --policy prefix:m.json", "seq-31 --behaviour kappa:1"},
          "", 2, "");
   append(all, "LOWVAR train reinforce --env seq-31 --steps 1000 --out o --set ",
-         {"estimator=rloo:7", "loss_kl=-1", "loss_kl=1,loss_kl_variant=k4",
-          "loss_kl=1,loss_kl_variant=rao-blackwell", "estimator=kl:k3-loss", "reader=lstm"},
+         {"estimator=rloo:7", "loss_kl=-1", "loss_kl=1 --set loss_kl_variant=k4",
+          "loss_kl=1 --set loss_kl_variant=rao-blackwell", "estimator=kl:k3-loss", "reader=lstm"},
          "", 2, "");
   append(all, "LOWVAR train ppo --env chain --out o --config ", {"binary", "deep.json"}, "", 2, "line 1");
   all.insert(all.end(),

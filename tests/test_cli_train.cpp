@@ -215,6 +215,33 @@ TEST(CliTrain, WhatIsMeasuredAlongARunIsInTheUnitsOfWhatItLearns) {
   EXPECT_NEAR(variance("0.25") / variance("1"), 0.0625, 1e-9);
 }
 
+TEST(CliTrain, PoliciesOfSequencesAreKeptReadAndMeasured) {
+  for (const std::string reader : {"none", "gru", "attention"}) {
+    const auto out = scratch("train_" + reader), update = scratch("update_" + reader);
+    const auto run =
+        lowvar("train reinforce --env seq-31 --seeds 0 --steps 4000 --set hidden=4 --set reader=" + reader +
+               " --out " + out.string());
+    ASSERT_EQ(run.status, 0) << run.err;
+    const double value = Json::parse(contents(out / "summary.json")).at("seeds")[0].at("exact_value");
+    const auto exact = lowvar("exact --env seq-31 --estimators rloo:4 --json --policy run:" + out.string());
+    ASSERT_EQ(exact.status, 0) << exact.err;
+    const Json read = Json::parse(exact.out);
+    EXPECT_NEAR(read.at("J").get<double>(), value, 1e-12) << reader;
+    EXPECT_LT(read.at("estimators").at("rloo:4").at("bias_norm").get<double>(), 1e-9) << reader;
+    const auto measured =
+        lowvar("variance --of-run " + out.string() + " --update 0 --batches 200 --out " + update.string());
+    ASSERT_EQ(measured.status, 0) << measured.err;
+    int found = 0;
+    for (const auto& row : parse_csv(contents(update / "moments.csv"))) {
+      if (row.at("estimator") != "update:batch" || row.at("quantity") != "bias_sq") continue;
+      EXPECT_LT(std::abs(std::stod(row.at("value"))), 6 * std::stod(row.at("se")))
+          << reader;  // RLOO has none
+      ++found;
+    }
+    EXPECT_EQ(found, 1) << reader;
+  }
+}
+
 TEST(CliTrain, BadInputGetsOneSentence) {
   const auto out = scratch("train_bad");
   const std::string ppo = "train ppo --env CartPole-v1 --out " + (out / "x").string() + " ";

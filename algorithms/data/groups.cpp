@@ -9,7 +9,7 @@
 namespace lowvar {
 namespace {
 
-constexpr int most_tries = 10'000;
+constexpr int tries_to_measure = 10'000, tries_to_train = 100;
 
 bool all_equal(const Trajectories& batch, int first, int G, double gamma) {
   const double R = discounted_return(batch.rewards(first), gamma, batch.after(first));
@@ -42,7 +42,7 @@ void append(Trajectories& to, const Trajectories& from, int first, int count) {
 }
 
 Trajectories sample_unequal(const World& world, const Policy& policy, const Parameters& theta, int T,
-                            double gamma, Draw draw) {
+                            double gamma, Draw draw, StillEqual still) {
   expect(world.mdp != nullptr, "groups of equal returns are drawn again in tabular worlds, and ", world.id,
          " is none");
   const Trajectories batch = world.sample(policy, theta, T, draw);
@@ -53,12 +53,14 @@ Trajectories sample_unequal(const World& world, const Policy& policy, const Para
       continue;
     }
     for (int k = 1;; ++k) {
-      expect(k <= most_tries, "in ", world.id, " the returns of ", draw.group, " trajectories were equal ",
-             most_tries, " times: +dynamic leaves nothing to learn from");
+      expect(still == StillEqual::keep || k <= tries_to_measure, "in ", world.id, " the returns of ",
+             draw.group, " trajectories were equal ", tries_to_measure,
+             " times: +dynamic leaves nothing to learn from");
       const std::string stream = std::string(draw.stream) + "/again-" + std::to_string(k);
       const Trajectories again =
           world.sample(policy, theta, T, {draw.seed, stream, draw.first + first, draw.group, draw.group});
-      if (all_equal(again, 0, draw.group, gamma)) continue;
+      const bool enough = still == StillEqual::keep && k == tries_to_train;
+      if (!enough && all_equal(again, 0, draw.group, gamma)) continue;
       append(out, again, 0, draw.group);
       break;
     }

@@ -47,9 +47,9 @@ Trajectories whole_batch(Training<T>& run, const BatchOptions& o, const Estimato
   for (int tries = 0; tries < 1000; ++tries) {
     const Draw draw{l.seed, stream, next_episode(l.episodes, o.episodes), o.episodes,
                     std::max(estimator.unit, 1)};
-    auto batch = estimator.draws_again
-                     ? sample_unequal(run.world, l.policy, theta, run.world.T, o.gamma, draw)
-                     : run.world.sample(l.policy, theta, run.world.T, draw);
+    auto batch = estimator.draws_again ? sample_unequal(run.world, l.policy, theta, run.world.T, o.gamma,
+                                                        draw, StillEqual::keep)
+                                       : run.world.sample(l.policy, theta, run.world.T, draw);
     l.episodes += o.episodes;
     if (batch.rows() > 0) return batch;
   }
