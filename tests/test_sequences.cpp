@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "algorithms/data/groups.h"
 #include "algorithms/estimators/groups.h"
 #include "algorithms/exact/counting.h"
 #include "algorithms/exact/enumeration.h"
@@ -496,6 +497,36 @@ TEST(Sequences, TrainingPaysForTheDivergenceAsTold) {
   }
   EXPECT_NE(psi, other);
   EXPECT_THROW(weighed({{"loss_kl", "0.3"}, {"loss_kl_variant", "full-vocabulary"}}), Error);
+}
+
+/// Of a policy that is always right no group has returns that differ: what is measured refuses, what trains
+/// goes on.
+TEST(Sequences, GroupsThatStayAlikeAreRefusedOrKept) {
+  const World world = make_world("steps:2:0.5", {}, {});
+  const PolicyChoice pi = make_policy(world, "reference");
+  Parameters right = pi.theta;
+  for (int t = 0; t < 2; ++t) right[0](t, 1) = 800;
+  const Draw draw{1, "test", 0, 8, 4};
+  EXPECT_THROW(sample_unequal(world, pi.policy, right, world.T, 1, draw), Error);
+  const Trajectories kept = sample_unequal(world, pi.policy, right, world.T, 1, draw, StillEqual::keep);
+  ASSERT_EQ(kept.size(), 8);
+  for (int i = 0; i < kept.size(); ++i) EXPECT_EQ(kept.rewards(i).back(), 1);
+  const Trajectories drawn = sample_unequal(world, pi.policy, pi.theta, world.T, 1, {1, "test", 0, 400, 4});
+  int first_draws = 0;
+  const Trajectories plain = world.sample(pi.policy, pi.theta, world.T, {1, "test", 0, 400, 4});
+  for (int i = 0; i < drawn.size(); i += 4) {
+    double right_ones = 0;
+    bool same = true;
+    for (int k = i; k < i + 4; ++k) {
+      right_ones += drawn.rewards(k).back();
+      same = same && drawn.length(k) == plain.length(k) && drawn.rewards(k).back() == plain.rewards(k).back();
+    }
+    EXPECT_GT(right_ones, 0);
+    EXPECT_LT(right_ones, 4);
+    first_draws += same;
+  }
+  EXPECT_GT(first_draws, 70);  // 7 of 8 groups differ at once
+  EXPECT_LT(first_draws, 100);
 }
 
 }  // namespace
