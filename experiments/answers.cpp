@@ -24,6 +24,12 @@ std::size_t size_of(const Parameters& theta) {
   return d;
 }
 
+/// States that a policy says something of: the end of an answer is read by nobody.
+int known_states(const World& world, const Policy& policy) {
+  const auto* reader = std::get_if<Reader>(&policy.model);
+  return reader ? reader->states() : world.mdp->S;
+}
+
 /// f(begin, end) for stretches of the answers, and its results in order.
 template <class F, class G>
 void in_parts(int n, int size, F&& f, G&& with) {
@@ -37,8 +43,7 @@ Array<double> state_probabilities(const World& world, const Policy& policy, cons
   Array<double> out = zeros<double>(world.mdp->S, world.A);
   std::vector<int> states(at(world.mdp->S));
   std::iota(states.begin(), states.end(), 0);
-  const auto* reader = std::get_if<Reader>(&policy.model);
-  const int known = reader ? reader->states() : world.mdp->S;  // the end of an answer is read by nobody
+  const int known = known_states(world, policy);
   for (int begin = 0; begin < known; begin += answers_at_once) {
     const int end = std::min(known, begin + answers_at_once);
     const std::span<const int> some(states.data() + begin, at(end - begin));
@@ -321,10 +326,8 @@ FirstTwo class_moments(const std::vector<PromptClasses>& prompts, const std::str
 std::vector<double> through_model(const World& world, const Policy& policy, const Parameters& theta,
                                   const Array<double>& of_outputs) {
   std::vector<double> out(size_of(theta), 0);
-  const auto* reader = std::get_if<Reader>(&policy.model);
-  const int known = reader ? reader->states() : world.mdp->S;
   in_parts(
-      known, answers_at_once,
+      known_states(world, policy), answers_at_once,
       [&](int begin, int end) {
         std::vector<int> states(at(end - begin));
         std::iota(states.begin(), states.end(), begin);
@@ -342,6 +345,13 @@ std::vector<double> through_model(const World& world, const Policy& policy, cons
         for (std::size_t j = 0; j < part.size(); ++j) out[j] += part[j];
       });
   return out;
+}
+
+std::vector<double> return_gradient(const World& world, const Policy& policy, const Parameters& theta) {
+  const Mdp& mdp = *world.mdp;
+  return through_model(
+      world, policy, theta,
+      from_values<double>(mdp.S, mdp.A, policy_gradient(mdp, state_probabilities(world, policy, theta))));
 }
 
 namespace {

@@ -77,6 +77,9 @@ FirstTwo class_moments(const std::vector<PromptClasses>& prompts, const std::str
 std::vector<double> through_model(const World& world, const Policy& policy, const Parameters& theta,
                                   const Array<double>& of_outputs);
 
+/// grad J.
+std::vector<double> return_gradient(const World& world, const Policy& policy, const Parameters& theta);
+
 /// grad KL(pi || reference) and the KL itself, by dynamic programming. Throws Error where the world has no
 /// reference.
 struct Divergence {

@@ -77,11 +77,6 @@ PolicyChoice policy(const World& world, const std::string& spec) {
            "attention:SEED[:WIDTH], run:DIR"));
 }
 
-FittedCritic critic(const World& world, const PolicyChoice& behaviour, double scale, bool of_actions) {
-  return exact_critic(*world.mdp, state_probabilities(world, behaviour.policy, behaviour.theta), scale,
-                      of_actions);
-}
-
 Constants constants(const World& world, const PolicyChoice& choice, int pilot, std::uint64_t seed) {
   const Array<double> pi = state_probabilities(world, choice.policy, choice.theta);
   Constants c;
@@ -116,14 +111,13 @@ Constants constants(const World& world, const PolicyChoice& choice, int pilot, s
 
 /// Moments of an estimator's unit.
 FirstTwo moments(const OracleQuestion& q, const Estimator& estimator) {
-  const Answers answers = visit_answers(q.world, q.policy, q.behaviour, wanted_by(estimator));
+  Answers answers = visit_answers(q.world, q.policy, q.behaviour, wanted_by(estimator));
   Constants known;
   known.gamma = q.world.gamma;
   if (estimator.needs_constants) known = constants(q.world, {q.policy, q.theta}, 0, 0);
   if (estimator.unit == 1) {
-    Answers valued = answers;
-    if (estimator.needs_critic) q.critic.critic(valued.batch);
-    return answer_moments(valued, estimator, q.policy, q.theta, known);
+    if (estimator.needs_critic) q.critic.critic(answers.batch);
+    return answer_moments(answers, estimator, q.policy, q.theta, known);
   }
   std::size_t d = 0;
   for (const auto& x : q.theta) d += x.size();
@@ -152,13 +146,9 @@ void count(const OracleQuestion& q, Truth& truth) {
 OracleAnswer ask(const OracleQuestion& q) {
   OracleAnswer out;
   const World& world = q.world;
-  const Array<double> pi = state_probabilities(world, q.policy, q.theta);
-  if (q.estimator.of_divergence)
-    out.truth.gradient = divergence_from_reference(world, q.policy, q.theta).gradient;
-  else
-    out.truth.gradient =
-        through_model(world, q.policy, q.theta,
-                      from_values<double>(world.mdp->S, world.A, policy_gradient(*world.mdp, pi)));
+  out.truth.gradient = q.estimator.of_divergence
+                           ? divergence_from_reference(world, q.policy, q.theta).gradient
+                           : return_gradient(world, q.policy, q.theta);
   if (!world.sequences->enumerable()) {
     try {
       count(q, out.truth);
@@ -191,12 +181,9 @@ const WorldModel sequence_model = {
     .describes = [](const World& world) { return world.sequences != nullptr; },
     .policy = policy,
     .unsuitable = unsuitable,
-    .critic = critic,
+    .critic = critic_of_states,
     .constants = constants,
-    .exact_return =
-        [](const World& world, const Policy& pi, const Parameters& theta) {
-          return expected_return(*world.mdp, state_probabilities(world, pi, theta));
-        },
+    .exact_return = return_of_states,
     .ask = ask,
 };
 

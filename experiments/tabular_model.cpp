@@ -87,10 +87,6 @@ PolicyChoice policy(const World& world, const std::string& spec) {
   return {pi, {logits}};
 }
 
-FittedCritic critic(const World& world, const PolicyChoice& behaviour, double scale, bool of_actions) {
-  return exact_critic(*world.mdp, table_of(world, behaviour.policy, behaviour.theta), scale, of_actions);
-}
-
 Constants constants(const World& world, const PolicyChoice& choice, int, std::uint64_t) {
   const Array<double> pi = table_of(world, choice.policy, choice.theta);
   Constants c = constants_of_states(*world.mdp, pi);
@@ -139,16 +135,16 @@ const WorldModel tabular_model = {
     .describes = [](const World& world) { return world.mdp != nullptr; },
     .policy = policy,
     .unsuitable = unsuitable,
-    .critic = critic,
+    .critic = critic_of_states,
     .constants = constants,
-    .exact_return =
-        [](const World& world, const Policy& pi, const Parameters& theta) {
-          return expected_return(*world.mdp, table_of(world, pi, theta));
-        },
+    .exact_return = return_of_states,
     .ask = ask,
 };
 
-FittedCritic exact_critic(const Mdp& mdp, const Array<double>& pi, double scale, bool of_actions) {
+FittedCritic critic_of_states(const World& world, const PolicyChoice& behaviour, double scale,
+                              bool of_actions) {
+  const Mdp& mdp = *world.mdp;
+  const Array<double> pi = table_of(world, behaviour.policy, behaviour.theta);
   const auto times = [&](Array<double> table) {
     for (double& each : values(table)) each *= scale;
     return table;
@@ -156,6 +152,10 @@ FittedCritic exact_critic(const Mdp& mdp, const Array<double>& pi, double scale,
   const Array<double> V = times(state_values(mdp, pi));
   const Array<double> Q = of_actions ? times(action_values(mdp, pi)) : Array<double>();
   return {table_critic(V, Q), V, Q, scale};
+}
+
+double return_of_states(const World& world, const Policy& policy, const Parameters& theta) {
+  return expected_return(*world.mdp, table_of(world, policy, theta));
 }
 
 Constants constants_of_states(const Mdp& mdp, const Array<double>& pi) {

@@ -5,8 +5,10 @@
 
 namespace lowvar {
 
-/// `scale` times the values V of pi [S x A], and Q where `of_actions`.
-FittedCritic exact_critic(const Mdp& mdp, const Array<double>& pi, double scale, bool of_actions);
+// WorldModel::critic and exact_return.
+FittedCritic critic_of_states(const World& world, const PolicyChoice& behaviour, double scale,
+                              bool of_actions);
+double return_of_states(const World& world, const Policy& policy, const Parameters& theta);
 
 /// Constants of pi [S x A] that take time as the number of states: J, the mean return to go, the baselines of
 /// states, and in worlds of at most 1000 states the linear fit. b* and b_i, which look at squares of scores,

@@ -17,6 +17,7 @@
 #include "algorithms/exact/tabular.h"
 #include "experiments/algorithms.h"
 #include "experiments/answers.h"
+#include "experiments/figures/sequence_figures.h"
 #include "sampled_against_exact.h"
 
 namespace lowvar {
@@ -29,20 +30,10 @@ const Json& reference() {
   return all;
 }
 
-/// The logits of every prefix where they are those of the token written last.
-Array<double> by_prefix(const World& world, const Array<double>& tied) {
-  const Sequences& s = *world.sequences;
-  Array<double> out = zeros<double>(s.by_prefix->rows, world.A);
-  for (std::size_t p = 0; p < s.prefix.size(); ++p)
-    for (std::size_t a = 0; a < out.shape(1); ++a)
-      out(p, a) = tied(static_cast<std::size_t>(s.tied->of[p]), a);
-  return out;
-}
-
 /// W + kappa DW of seq-31, tied or by prefix.
 PolicyChoice kappa(const World& world, double k, bool tied) {
   PolicyChoice out = make_policy(world, "kappa:" + std::to_string(k));
-  if (!tied) out = {token_policy(world, world.sequences->by_prefix), {by_prefix(world, out.theta[0])}};
+  if (!tied) out = by_prefix(world, out);
   return out;
 }
 
@@ -452,10 +443,7 @@ TEST(Sequences, GradientsOfReadersAreDifferencesOfTheValue) {
   const World world = make_world("seq-31", {}, {});
   for (const char* name : {"gru:3:4", "attention:3:4"}) {
     PolicyChoice pi = make_policy(world, name);
-    const std::vector<double> gradient = through_model(
-        world, pi.policy, pi.theta,
-        from_values<double>(world.mdp->S, world.A,
-                            policy_gradient(*world.mdp, state_probabilities(world, pi.policy, pi.theta))));
+    const std::vector<double> gradient = return_gradient(world, pi.policy, pi.theta);
     std::size_t j = 0;
     for (auto& x : pi.theta)
       for (double& w : values(x)) {

@@ -15,14 +15,6 @@ using Numbers = std::span<const double>;
 
 double sum_of(Numbers x) { return std::accumulate(x.begin(), x.end(), 0.0); }
 
-/// A = R - b, where b is a mean of R with these weights: 0 where all R are equal.
-void minus_mean(const Group& g, const std::function<double(std::size_t)>& weight, std::span<double> A) {
-  double total = 0, mean = 0;
-  for (std::size_t i = 0; i < A.size(); ++i) total += weight(i);
-  for (std::size_t i = 0; i < A.size(); ++i) mean += weight(i) * (g.R[i] - g.R[0]) / total;
-  for (std::size_t i = 0; i < A.size(); ++i) A[i] = (g.R[i] - g.R[0]) - mean;
-}
-
 void mean_advantage(const Group& g, Numbers, std::span<double> A) {
   std::copy(g.R.begin(), g.R.end(), A.begin());
   centre(A);
@@ -43,9 +35,12 @@ void over_deviation(const Group& g, Numbers, std::span<double> A) {
   for (double& each : A) each /= deviation;
 }
 
+/// Less the mean of R by length, counted from the first of them: 0 where all are equal.
 void length_weighted(const Group& g, Numbers, std::span<double> A) {
-  minus_mean(
-      g, [&](std::size_t i) { return g.length[i]; }, A);
+  double tokens = 0, mean = 0;
+  for (std::size_t i = 0; i < A.size(); ++i) tokens += g.length[i];
+  for (std::size_t i = 0; i < A.size(); ++i) mean += g.length[i] * (g.R[i] - g.R[0]) / tokens;
+  for (std::size_t i = 0; i < A.size(); ++i) A[i] = (g.R[i] - g.R[0]) - mean;
 }
 
 void length_weighted_leave_one_out(const Group& g, Numbers, std::span<double> A) {

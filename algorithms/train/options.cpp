@@ -31,8 +31,8 @@ void at_most(double most, Numbers options) {
 
 namespace {
 
-/// Whether a trainer can follow this estimator with these batches and this critic.
-void check_estimator(const OnPolicyOptions& o) {
+/// Whether a trainer can follow this estimator with these batches and this critic in this world.
+void check_estimator(const OnPolicyOptions& o, const World& world) {
   const Estimator e = make_estimator(o.objective.estimator);
   const auto refuse = [&](bool fine, const auto&... why) {
     expect(fine, "estimator '", o.objective.estimator, "' ", why...);
@@ -55,6 +55,8 @@ void check_estimator(const OnPolicyOptions& o) {
     expect(!kl.needs_constants && !kl.objective, "loss_kl_variant ", o.objective.loss_kl_variant,
            " weighs no scores of what was done; training needs one that does, such as k3-loss");
   }
+  refuse(!(e.needs_greedy || e.draws_again) || world.mdp, "needs a tabular world, and ", world.id,
+         " is none");
   refuse(e.unit <= 1 || (o.batch.episodes > 0 && o.batch.episodes % e.unit == 0), "weighs groups of ", e.unit,
          " whole episodes from one start: episodes must be a multiple of that, got ", o.batch.episodes);
 }
@@ -84,7 +86,7 @@ void check(const OnPolicyOptions& o, const World& world) {
                 {"critic_learning_rate", o.critic.critic_learning_rate},
                 {"critic_epochs", o.critic.critic_epochs}});
   check_hidden(o.networks.hidden);
-  check_estimator(o);
+  check_estimator(o, world);
   expect(o.critic.critic != CriticKind::action_value || world.A > 0,
          "an action-value critic is of worlds with choices; ", world.id, " acts by vectors");
   const bool reference = world.sequences && world.sequences->reference.size() > 0;
@@ -92,9 +94,6 @@ void check(const OnPolicyOptions& o, const World& world) {
          "loss_kl and reward_kl are of the divergence from a reference, and ", world.id, " says none");
   expect(o.networks.reader == ReaderKind::none || (world.sequences && world.sequences->enumerable()),
          "reader is for worlds whose states are what was written; ", world.id, " is none");
-  const Estimator followed = make_estimator(o.objective.estimator);
-  expect(!(followed.needs_greedy || followed.draws_again) || world.mdp, "estimator '", o.objective.estimator,
-         "' needs a tabular world, and ", world.id, " is none");
   expect(!o.batch.normalise_observations || (!world.mdp && !world.lqg),
          "normalise_observations is for networks; in ", world.id, " the policy is none");
 }

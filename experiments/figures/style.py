@@ -133,6 +133,16 @@ def number(row, column):
     return value if math.isfinite(value) else None
 
 
+def column(rows, name):
+    """The numbers of a column."""
+    return [number(row, name) for row in rows]
+
+
+def columns(rows, *names):
+    """The numbers of several columns."""
+    return tuple(column(rows, name) for name in names)
+
+
 def plain_name(name):
     """A name from outside as characters that have a shape: others, and bytes that are not UTF-8, by their codes."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")

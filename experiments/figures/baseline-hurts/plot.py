@@ -15,10 +15,6 @@ ESTIMATORS = [("none", style.INK, "-"), ("best", style.GREEN, (0, (3, 2))), ("me
               ("rloo:8", style.BLUE, "-"), ("rloo:64", style.BLUE, (0, (4, 1.5))), ("advantage", style.VERMILLION, "-")]
 
 
-def columns(rows, *names):
-    return tuple([style.number(row, name) for row in rows] for name in names)
-
-
 def log_axis(axis, ticks):
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(style.plain))
@@ -38,7 +34,7 @@ def draw_phase(ax, rows):
     log_axis(ax.xaxis, [0.05, 0.1, 0.2, 0.5, 1])
     log_axis(ax.yaxis, [0.001, 0.01, 0.1, 1, 10])
     for G, shade in SHADES.items():
-        p, needed = columns([r for r in rows if r["part"] == "needed" and r["G"] == G], "p", "ratio_needed")
+        p, needed = style.columns([r for r in rows if r["part"] == "needed" and r["G"] == G], "p", "ratio_needed")
         ax.plot(p, needed, color=style.BLUE, alpha=shade, linewidth=1.3, zorder=3)
         label(ax, *LABELS[G], "$G$ = 2" if G == "2" else G, style.BLUE, ha="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
         if G == "64":
@@ -46,7 +42,7 @@ def draw_phase(ax, rows):
     worlds = {r["world"]: r for r in rows if r["part"] == "world"}
     for J in "0.1", "0.3", "0.7":
         of = [worlds[f"STEPS {L} {J}"] for L in (2, 4, 8, 16, 32, 64, 128, 256)]
-        x, y = columns(of, "p", "ratio")
+        x, y = style.columns(of, "p", "ratio")
         ax.plot(x, y, color=style.GREEN, linewidth=0.7, zorder=4)
         ax.plot(x, y, color=style.GREEN, linestyle="none", clip_on=False, zorder=5, **{**style.POINT, "markersize": 3.4})
         for L, xi, yi in zip((2, 4, 8, 16, 32, 64, 128, 256), x, y):
@@ -73,7 +69,7 @@ def draw_groups(ax, rows):
     ax.axhline(1, color=style.GREY, linewidth=0.7)
     for name, colour in (("STEPS 64 0.3", style.GREEN), ("SEQ-31", style.PURPLE), ("10 arms, 1 right", style.ORANGE),
                          ("10 arms, 2 right", style.ORANGE), ("10 arms, 5 right", style.ORANGE)):
-        G, ratio = columns([r for r in rows if r["part"] == "group" and r["world"] == name], "G", "to_none")
+        G, ratio = style.columns([r for r in rows if r["part"] == "group" and r["world"] == name], "G", "to_none")
         ax.plot(G, ratio, color=colour, linewidth=1.3, zorder=3)
     ax.set_xlabel("answers in a group $G$")
 
@@ -87,7 +83,7 @@ def draw_steps(ax, rows):
     log_axis(ax.yaxis, [0.003, 0.01, 0.03, 0.1, 0.3])
     for name, colour, line in ESTIMATORS:
         of = [r for r in rows if r["part"] == "steps" and r["J"] == "0.3" and r["estimator"] == name]
-        L, variance = columns(of, "L", "variance")
+        L, variance = style.columns(of, "L", "variance")
         ax.plot(L, variance, color=colour, linestyle=line, linewidth=1.4, zorder=5 if name == "best" else 3)
     ax.set_xlabel("steps of an answer $L$")
 

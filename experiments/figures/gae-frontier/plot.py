@@ -31,14 +31,10 @@ def spread_lambda(axis_of, name):
     getattr(axis_of, f"set_{name}lim")(0, 1)
 
 
-def column(rows, name):
-    return [style.number(row, name) for row in rows]
-
-
 def draw_errors(ax, rows, world):
     """Variance, squared bias and the mean squared error of averages, against lambda."""
     curve = [row for row in rows if row["part"] == "curve"]
-    x, bias, variance = column(curve, "lambda"), column(curve, "bias_sq_exact"), column(curve, "variance_exact")
+    x, bias, variance = style.column(curve, "lambda"), style.column(curve, "bias_sq_exact"), style.column(curve, "variance_exact")
     best = {int(row["n"]): row for row in rows if row["part"] == "best"}
     for N in SHOWN_N:
         ax.plot(x, [b + v / N for b, v in zip(bias, variance)], color=style.GREY, linewidth=0.7, zorder=2)
@@ -53,14 +49,14 @@ def draw_errors(ax, rows, world):
                 fontsize=style.SMALL)
 
     sampled = [row for row in rows if row["part"] == "sampled"]
-    at = column(sampled, "lambda")
+    at = style.column(sampled, "lambda")
     for name, colour in ("variance", VARIANCE), ("bias_sq", BIAS):
         if name == "bias_sq" and max(bias) < LOWEST[world]:
             continue
         shown = [row for row in sampled if style.number(row, name + "_exact") > LOWEST[world]]
-        style.draw_points(ax, column(shown, "lambda"), column(shown, name), column(shown, name + "_se"), colour,
+        style.draw_points(ax, style.column(shown, "lambda"), style.column(shown, name), style.column(shown, name + "_se"), colour,
                           floor=LOWEST[world] / 10)
-        ax.plot(column(shown, "lambda"), column(shown, name + "_exact"), zorder=4, clip_on=False, **style.EXACT)
+        ax.plot(style.column(shown, "lambda"), style.column(shown, name + "_exact"), zorder=4, clip_on=False, **style.EXACT)
     ax.set_yscale("log")
     spread_lambda(ax, "x")
     ax.set_ylim(LOWEST[world], 3)
@@ -73,7 +69,7 @@ def draw_best(ax, rows):
     """lambda* against N, a line a critic."""
     for critic, colour, fill in ("V/2", style.INK, style.INK), ("V", style.GREY, "white"):
         best = [row for row in rows if row["part"] == "best" and row["critic"] == critic]
-        ax.plot(column(best, "n"), column(best, "lambda"), color=colour, linewidth=0.9, marker="v", markersize=4.2,
+        ax.plot(style.column(best, "n"), style.column(best, "lambda"), color=colour, linewidth=0.9, marker="v", markersize=4.2,
                 markerfacecolor=fill, markeredgewidth=0.8, clip_on=False, zorder=4)
     ax.set_xscale("log")
     ax.set_xlim(0.8, 1.25e5)

@@ -12,10 +12,6 @@ CURVES = {"rloo": style.BLUE, "grpo without length": style.ORANGE, "grpo": style
           "none": style.INK}
 
 
-def columns(rows, *names):
-    return tuple([style.number(row, name) for row in rows] for name in names)
-
-
 def axes(fig, left, width, most):
     ax = style.panel(fig, left, 1.0, width, 2.4)
     ax.set_xscale("log")
@@ -41,7 +37,7 @@ def draw(rows):
 
     best = next(r for r in rows if r["part"] == "best")
     of = [r for r in rows if r["part"] == "sum" and style.number(r, "G") <= 16]
-    G, outcome, sampled, between = columns(of, "G", "outcome", "sampled", "between")
+    G, outcome, sampled, between = style.columns(of, "G", "outcome", "sampled", "between")
     middle = [a + b for a, b in zip(outcome, between)]
     total = [a + b for a, b in zip(middle, sampled)]
     for low, high, colour, alpha in (([0] * len(G), outcome, style.SKY, 0.35),
@@ -49,7 +45,7 @@ def draw(rows):
                                      (middle, total, style.ORANGE, 0.4)):
         sums.fill_between(G, low, high, color=colour, alpha=alpha, linewidth=0)
     for name in "rloo", "none":
-        g, v = columns([r for r in rows if r["part"] == "curve" and r["method"] == name and style.number(r, "G") <= 16],
+        g, v = style.columns([r for r in rows if r["part"] == "curve" and r["method"] == name and style.number(r, "G") <= 16],
                        "G", "n_trace_cov")
         sums.plot(g, v, color=CURVES[name], linewidth=1.6, zorder=4)
         if name == "rloo":
@@ -70,7 +66,7 @@ def draw(rows):
     noise.yaxis.set_minor_locator(NullLocator())
     noise.set_ylim(65, 330)
     for name, colour in CURVES.items():
-        g, v = columns([r for r in rows if r["part"] == "curve" and r["method"] == name and style.number(r, "G") <= 32],
+        g, v = style.columns([r for r in rows if r["part"] == "curve" and r["method"] == name and style.number(r, "G") <= 32],
                        "G", "n_nsr")
         noise.plot(g, v, color=colour, linewidth=1.4, zorder=3, linestyle=(0, (3, 2)) if "without" in name else "-")
         least = min(range(len(v)), key=v.__getitem__)

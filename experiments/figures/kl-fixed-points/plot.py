@@ -21,16 +21,12 @@ def of(rows, part, variant=None, **more):
             all(row[key] == value for key, value in more.items())]
 
 
-def column(rows, name):
-    return [style.number(row, name) for row in rows]
-
-
 def draw_front(ax, rows):
     for name, colour, label in VARIANTS:
         curve = of(rows, "curve", name)
-        ax.plot(column(curve, "KL"), column(curve, "J"), color=colour, linewidth=1.6, zorder=4)
+        ax.plot(style.column(curve, "KL"), style.column(curve, "J"), color=colour, linewidth=1.6, zorder=4)
         path = of(rows, "path", name, beta="0.2")
-        ax.plot(column(path, "KL"), column(path, "J"), color=colour, linewidth=0.8, linestyle=(0, (1, 1.2)), zorder=3)
+        ax.plot(style.column(path, "KL"), style.column(path, "J"), color=colour, linewidth=0.8, linestyle=(0, (1, 1.2)), zorder=3)
         for beta in MARKED:
             (row,) = of(rows, "rest", name, beta=beta)
             ax.plot(style.number(row, "KL"), style.number(row, "J"), "o", color=colour, markersize=4.2,
@@ -71,7 +67,7 @@ def draw_gap(ax, rows):
     ax.axvspan(low, high, color=style.PALE, alpha=0.55, linewidth=0)
     for name, colour, label in [*VARIANTS[1:], ("no penalty", RUN_OFF, "no penalty")]:
         curve = of(rows, "curve", name)
-        ax.plot(column(curve, "beta"), column(curve, "gap"), color=colour, linewidth=1.6 if name != "no penalty" else 1,
+        ax.plot(style.column(curve, "beta"), style.column(curve, "gap"), color=colour, linewidth=1.6 if name != "no penalty" else 1,
                 linestyle="-" if name != "no penalty" else (0, (3, 2)))
     ax.text(0.34, 0.148, "$k_2$ loss,\nV3.2", fontsize=style.SMALL, color=style.ORANGE, va="center", linespacing=1.3)
     ax.text(0.021, 0.075, "$k_3$ loss", fontsize=style.SMALL, color=style.BLUE, va="center")
@@ -95,9 +91,9 @@ def draw_trees(ax, rows):
         trees = of(rows, "trees", V="2", beta=beta)
         colour = style.PURPLE if beta == "0.5" else style.BLUE
         alpha = SHADES.get(beta, 1)
-        x, y = column(trees, "L"), column(trees, "share")
+        x, y = style.column(trees, "L"), style.column(trees, "share")
         ax.plot(x, y, color=colour, alpha=alpha, linewidth=1.2, linestyle="-" if beta != "0.5" else (0, (3, 2)))
-        style.draw_points(ax, x, y, column(trees, "share_se"), colour, floor=0, alpha=alpha)
+        style.draw_points(ax, x, y, style.column(trees, "share_se"), colour, floor=0, alpha=alpha)
         ends[beta] = y[-1]
         ax.annotate(rf"$\beta={beta}$" if beta == "0.2" else beta, (x[-1], y[-1]), xytext=(6, 0), textcoords="offset points",
                     fontsize=style.SMALL, color=colour, alpha=max(alpha, 0.6), va="center", annotation_clip=False)

@@ -10,6 +10,7 @@
 
 #include "experiments/answers.h"
 #include "experiments/figures/figures.h"
+#include "experiments/figures/sequence_figures.h"
 #include "experiments/parts.h"
 #include "experiments/study.h"
 
@@ -44,19 +45,6 @@ World bandit() {
   return sequence_world("bandit", std::move(of));
 }
 
-/// The same policy with logits of its own for each prefix.
-PolicyChoice by_prefix(const World& world, const PolicyChoice& tied) {
-  const Sequences& s = *world.sequences;
-  Array<double> logits = zeros<double>(s.by_prefix->rows, world.A);
-  for (int p = 0; p < s.by_prefix->rows; ++p)
-    std::ranges::copy(row(tied.theta[0], s.tied->of[static_cast<std::size_t>(p)]), row(logits, p).begin());
-  return {token_policy(world, s.by_prefix), {std::move(logits)}};
-}
-
-double product(const std::vector<double>& x, const std::vector<double>& y) {
-  return std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
-}
-
 struct Case {
   World world;
   const char* policy;
@@ -84,8 +72,8 @@ void add_gradients(const Case& c, long trajectories, Csv& csv, std::string& text
   const double to_go = spread(static_cast<std::size_t>(lineup.at("kl:k1-togo")));
   for (std::size_t k = 0; k < std::size(variants); ++k) {
     const Truth& truth = lineup.truth[k];
-    const double norm = std::sqrt(product(truth.gradient, truth.gradient)),
-                 of_mean = std::sqrt(product(truth.mean, truth.mean)), trace_cov = spread(k);
+    const double norm = std::sqrt(dot(truth.gradient, truth.gradient)),
+                 of_mean = std::sqrt(dot(truth.mean, truth.mean)), trace_cov = spread(k);
     const double bias = bias_norm({truth.mean, {}}, truth.gradient);
     const std::string variant = variants[k];
     const Estimate sampled =
@@ -100,7 +88,7 @@ void add_gradients(const Case& c, long trajectories, Csv& csv, std::string& text
                   {"norm", norm},
                   {"bias_norm", bias},
                   {"relative_bias", bias / norm},
-                  {"cosine", of_mean > 1e-12 ? product(truth.mean, truth.gradient) / (norm * of_mean) : NAN},
+                  {"cosine", of_mean > 1e-12 ? dot(truth.mean, truth.gradient) / (norm * of_mean) : NAN},
                   {"trace_cov", trace_cov},
                   {"over_to_go", trace_cov / to_go},
                   {"trace_cov_sampled", noisy ? sampled.value : NAN},

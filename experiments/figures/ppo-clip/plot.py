@@ -16,31 +16,27 @@ TOP, PANEL, BETWEEN, BELOW = 1.08, 1.75, 0.2, 0.8
 HEIGHT = TOP + PANEL + BETWEEN + BELOW + 0.55
 
 
-def column(rows, name):
-    return [style.number(row, name) for row in rows]
-
-
 def draw_sign(fig, left, width, A, rows):
     value, slope = (style.panel(fig, left, top, width, height)
                     for top, height in ((TOP, PANEL), (TOP + PANEL + BETWEEN, BELOW)))
     line = [row for row in rows if row["part"] == "line"]
     points = [row for row in rows if row["part"] == "point"]
-    corners = column(line, "r")[1:3]
+    corners = style.column(line, "r")[1:3]
     for ax in value, slope:
         ax.axvspan(*((corners[1], 2) if A > 0 else (0, corners[0])), color="#F1F1F1", linewidth=0, zorder=0)
         ax.axhline(0, color="#C8C8C8", linewidth=0.6, zorder=0.5)
         ax.axvline(1, color="#C8C8C8", linewidth=0.6, zorder=0.5)
         ax.set_xlim(0, 2)
-    value.plot(column(line, "r"), column(line, "unclipped"), color=style.GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
-    value.plot(column(line, "r"), column(line, "L_expected"), **EXACT)
-    value.plot(column(points, "r"), column(points, "L"), linestyle="none", color=VALUE, zorder=4,
+    value.plot(style.column(line, "r"), style.column(line, "unclipped"), color=style.GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
+    value.plot(style.column(line, "r"), style.column(line, "L_expected"), **EXACT)
+    value.plot(style.column(points, "r"), style.column(points, "L"), linestyle="none", color=VALUE, zorder=4,
                **{**style.POINT, "markersize": 2.6})
     one = next(row for row in points if row["r"] == "1")
     value.plot(1, style.number(one, "L"), marker="o", markersize=6.5, markeredgewidth=0, color=VALUE, zorder=5)
     for region in "free", "clipped":
         of = [row for row in points if row["region"] == region]
-        slope.plot(column(of, "r"), column(of, "slope_expected"), **EXACT)
-    slope.plot(column(points, "r"), column(points, "slope"), linestyle="none", color=SLOPE, zorder=4, clip_on=False,
+        slope.plot(style.column(of, "r"), style.column(of, "slope_expected"), **EXACT)
+    slope.plot(style.column(points, "r"), style.column(points, "slope"), linestyle="none", color=SLOPE, zorder=4, clip_on=False,
                **{**style.POINT, "markersize": 2.6})
 
     flat = style.number(line[2 if A > 0 else 1], "L_expected")

@@ -15,10 +15,6 @@ CURVES = [("2^-14", r"$\alpha=2^{-14}$", style.SKY), ("2^-13", r"$2^{-13}$", sty
           ("baseline", "with a baseline, $2^{-9}$, $2^{-6}$", style.GREEN)]
 
 
-def columns(rows, *names):
-    return tuple([style.number(row, name) for row in rows] for name in names)
-
-
 def label(ax, x, y, text, colour, **how):
     ax.text(x, y, text, fontsize=style.SMALL, color=colour, **{"ha": "left", "va": "center", "linespacing": 1.3, **how})
 
@@ -40,7 +36,7 @@ def draw(rows):
     noise.yaxis.set_minor_locator(NullLocator())
     ends = {}
     for name, _, colour in ESTIMATORS:
-        p, v = columns([r for r in curve if r["estimator"] == name and float(r["p"]) <= 0.95], "p", "variance")
+        p, v = style.columns([r for r in curve if r["estimator"] == name and float(r["p"]) <= 0.95], "p", "variance")
         noise.plot(p, v, color=colour, linewidth=1.4, linestyle=(0, (3, 1.5)) if name == "to go, V(s)" else "-")
         ends[name] = v[-1]
     y = None
@@ -54,8 +50,8 @@ def draw(rows):
     noise.set_xlabel("probability of right $p$")
 
     of = {name: [r for r in curve if r["estimator"] == name] for name in ("to go, V(s)", "to go, constant")}
-    p, of_value = columns(of["to go, V(s)"], "p", "variance")
-    _, of_constant = columns(of["to go, constant"], "p", "variance")
+    p, of_value = style.columns(of["to go, V(s)"], "p", "variance")
+    _, of_constant = style.columns(of["to go, constant"], "p", "variance")
     ratio.plot(p, [100 * (a / b - 1) for a, b in zip(of_value, of_constant)], color=style.VERMILLION, linewidth=1.4)
     ratio.axhline(0, color=style.GREY, linewidth=0.7)
     ratio.set_xlim(0, 1)
@@ -68,7 +64,7 @@ def draw(rows):
     ratio.set_xlabel("$p$")
 
     for name, text, colour in CURVES:
-        e, v = columns([r for r in rows if r["part"] == "learning" and r["curve"] == name], "episode", "value")
+        e, v = style.columns([r for r in rows if r["part"] == "learning" and r["curve"] == name], "episode", "value")
         learning.plot(e, v, color=colour, linewidth=1.2)
     J = style.number(best, "J")
     learning.axhline(J, color=style.GREY, linewidth=0.7, linestyle=(0, (3, 2)))

@@ -17,10 +17,6 @@ REGIONS = [(0.32, 1e5, "ratio of the\nwhole answer"), (0.03, 27, "no correction"
            (0.0155, 8000, "truncated"), (0.0155, 2200, "masked")]
 
 
-def columns(rows, *names):
-    return tuple([style.number(row, name) for row in rows] for name in names)
-
-
 def pale(colour, share=0.42):
     return tuple(1 - share * (1 - x) for x in to_rgb(colour))
 
@@ -45,7 +41,7 @@ def draw(rows):
     limits = [row for row in rows if row["part"] == "limit"]
 
     def limit(weight, column, baseline="yes"):
-        return columns([r for r in limits if r["weight"] == weight and r["baseline"] == baseline], "kappa", column)
+        return style.columns([r for r in limits if r["weight"] == weight and r["baseline"] == baseline], "kappa", column)
 
     for ax, column, shown in ((bias, "bias", ("sequence", "cumulative", "none", "truncated", "masked")),
                               (noise, "nsr", ("sequence", "token", "none", "truncated", "masked", "cumulative"))):
@@ -60,11 +56,11 @@ def draw(rows):
                 continue
             for delta, marker in MARKERS.items():
                 of = [r for r in counted if r["weight"] == weight and r["delta"] == delta and float(r["L"]) >= 64]
-                x, y = columns(of, "kappa", column)
+                x, y = style.columns(of, "kappa", column)
                 ax.plot(x, y, color=COLOURS[weight], marker=marker, markersize=3, markeredgewidth=0.5,
                         markeredgecolor="white", linestyle="none", zorder=5)
         ax.grid(axis="y", color=style.PALE, linewidth=0.6)
-    x, y = columns([r for r in rows if r["part"] == "error" and r["weight"] == "cumulative"], "kappa", "nsr")
+    x, y = style.columns([r for r in rows if r["part"] == "error" and r["weight"] == "cumulative"], "kappa", "nsr")
     noise.plot(x, y, color=COLOURS["cumulative"], linewidth=1.4, zorder=3)
     x, y = limit("none", "bias_limit", "no")
     bias.plot(x, y, color=style.INK, linewidth=0.9, linestyle=(0, (1, 1.6)), zorder=3)

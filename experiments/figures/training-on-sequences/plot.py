@@ -17,10 +17,6 @@ def of(rows, part, method=None):
     return [row for row in rows if row["part"] == part and method in (None, row["method"])]
 
 
-def column(rows, name):
-    return [style.number(row, name) for row in rows]
-
-
 def axes_of_value(ax):
     ax.set_ylim(0, 1.02)
     ax.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
@@ -32,10 +28,10 @@ def axes_of_value(ax):
 def draw_runs(ax, rows):
     for method, colour, label in METHODS:
         runs = of(rows, "seq-31", method)
-        x = column(runs, "update")
-        ax.fill_between(x, column(runs, "low"), column(runs, "high"), color=colour, alpha=0.2, linewidth=0)
-        ax.plot(x, column(runs, "J"), color=colour, linewidth=1.5)
-        ax.plot(x, column(runs, "flow"), color=colour, linewidth=0.9, linestyle=(0, (2, 1.5)))
+        x = style.column(runs, "update")
+        ax.fill_between(x, style.column(runs, "low"), style.column(runs, "high"), color=colour, alpha=0.2, linewidth=0)
+        ax.plot(x, style.column(runs, "J"), color=colour, linewidth=1.5)
+        ax.plot(x, style.column(runs, "flow"), color=colour, linewidth=0.9, linestyle=(0, (2, 1.5)))
     axes_of_value(ax)
     ax.set_xlim(0, 40)
     for k, (_, colour, label) in enumerate(METHODS):
@@ -44,7 +40,7 @@ def draw_runs(ax, rows):
 
 def draw_reader(ax, rows):
     runs = of(rows, "brackets")
-    ax.plot(column(runs, "update"), column(runs, "J"), color=style.BLUE, linewidth=1.5)
+    ax.plot(style.column(runs, "update"), style.column(runs, "J"), color=style.BLUE, linewidth=1.5)
     ax.axhline(0.95, color=style.GREY, linewidth=0.7, linestyle=(0, (1, 1.5)))
     ax.text(60, 0.93, "0.95 of the best", ha="right", va="top", fontsize=style.SMALL, color=style.GREY)
     axes_of_value(ax)

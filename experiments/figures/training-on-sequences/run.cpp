@@ -11,6 +11,7 @@
 #include "experiments/algorithms.h"
 #include "experiments/answers.h"
 #include "experiments/figures/figures.h"
+#include "experiments/figures/sequence_figures.h"
 #include "experiments/parts.h"
 #include "experiments/worlds.h"
 
@@ -23,9 +24,7 @@ constexpr int episodes = 64, every = 2, reading_every = 5;
 constexpr double eta = 1;
 const std::vector<std::string> methods = {"rloo:8", "grpo:8+seq-mean", "mean:8+const"};
 
-double norm(const std::vector<double>& x) {
-  return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
-}
+double norm(const std::vector<double>& x) { return std::sqrt(dot(x, x)); }
 
 /// E g of a group on its own data.
 FirstTwo exact_update(const World& world, const PolicyChoice& pi, const std::string& estimator) {
@@ -85,11 +84,7 @@ Reproduction run_training_on_sequences(Effort effort, bool check, const std::fil
 
   const World world = make_world("seq-31", {}, {});
   const PolicyChoice start = make_policy(world, "reference");
-  const double length = norm(
-      through_model(world, start.policy, start.theta,
-                    from_values<double>(
-                        world.mdp->S, world.A,
-                        policy_gradient(*world.mdp, state_probabilities(world, start.policy, start.theta)))));
+  const double length = norm(return_gradient(world, start.policy, start.theta));
   for (const std::string& method : methods)
     parts(csv, text, [&] {
       const double rate = eta * length / norm(exact_update(world, start, method).mean);
@@ -145,20 +140,16 @@ Reproduction run_training_on_sequences(Effort effort, bool check, const std::fil
       for (const char* name : {"rloo:8", "grpo:8+seq-mean"}) {
         const Estimator e = make_estimator(name);
         const Truth truth = ask_oracle(written, now.policy, now.theta, now.theta, e, std::nullopt).truth;
-        double bias = 0, trace = 0, own = 0, other = 0, both = 0;
-        for (std::size_t j = 0; j < truth.mean.size(); ++j) {
-          bias += std::pow(truth.mean[j] - truth.gradient[j], 2), trace += truth.variance[j];
-          own += truth.mean[j] * truth.mean[j], other += truth.gradient[j] * truth.gradient[j];
-          both += truth.mean[j] * truth.gradient[j];
-        }
+        const Against a = against(
+            truth.mean, std::accumulate(truth.variance.begin(), truth.variance.end(), 0.0), truth.gradient);
         csv.add_some({{"part", when},
                       {"method", name},
                       {"update", update},
                       {"J", J},
-                      {"bias", std::sqrt(bias / other)},
-                      {"trace_cov", trace},
-                      {"cosine", both / std::sqrt(own * other)},
-                      {"nsr", trace / own}});
+                      {"bias", a.bias / norm(truth.gradient)},
+                      {"trace_cov", a.trace_cov},
+                      {"cosine", a.cosine},
+                      {"nsr", a.nsr}});
       }
       text += fmt::format("brackets of {} answers, update {}: J {:.4f}\n", answers.size(), update, J);
     });
