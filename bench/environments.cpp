@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "algorithms/data/stepper.h"
+#include "bench/mujoco.h"
 #include "envs/classic_control.h"
 #include "envs/tabular_environment.h"
 
@@ -290,6 +291,9 @@ int main(int argc, char** argv) {
   const TabularEnvironment lake(frozen_lake_4x4()), cliff(cliff_walking());
   check_and_register("FrozenLake-v1", lake, lake);
   check_and_register("CliffWalking-v0", cliff, cliff);
+#ifdef LOWVAR_MUJOCO
+  register_mujoco();
+#endif
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
 }

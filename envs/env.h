@@ -10,6 +10,9 @@
 // and, where it has them,
 //   env.T, env.gamma                default time limit and discount
 //   env.stochastic                  whether step draws random numbers; taken for true where it is not said
+//   E::dear                         true: a step costs so much that a thread takes one at a time, as
+//                                   with a physics engine; others are stepped in blocks, which costs
+//                                   less than threads that meet
 //   E::any_action                   true: vectors outside the bounds are meant too, and are never clipped
 //   env.observation_low, _high      bounds of each component
 //   E::Observed                     what observations are: float, which is the default; double, not rounded;
@@ -25,6 +28,16 @@
 //                                   appends all of a state, and makes it again; not needed where State is
 //                                   trivially copyable, nor for a std::vector of what is
 // A step terminates or it does not; time limits belong to the rollout, which truncates.
+//
+// Where actions are vectors and the motion can be differentiated, it is written once, for any number X: a
+// double, or a Var whose rows are trajectories side by side.
+//   template <class X> using StateOf           a state of n Xs and nothing else; StateOf<double> is State
+//   StateOf<X> next(const StateOf<X>&, const std::array<X, m>& action) const
+//                                              where step leads, but for rounding and what is drawn, which is
+//                                              added to it
+//   X reward(const StateOf<X>&, const std::array<X, m>& action, const StateOf<X>& next) const
+//   std::array<X, E::observation> sight(const StateOf<X>&) const     what is observed, but for rounding
+// A derivative along a trajectory knows nothing of jumps and of where episodes end.
 //
 // Threads: all of these are const, and many threads call them on one environment at once, each with a State,
 // an Rng and a Scratch of its own.
@@ -44,6 +57,12 @@ namespace lowvar {
 /// vectorises straight-line code. Adding zero keeps them apart, and copysign keeps the sign of zero.
 constexpr double float32(double x) {
   return __builtin_copysign(static_cast<double>(static_cast<float>(x) + 0.0F), x);
+}
+
+/// Numbers as they are observed, each rounded.
+template <std::size_t p>
+void round_into(std::span<double> out, const std::array<double, p>& x) {
+  for (std::size_t j = 0; j < p; ++j) out[j] = float32(x[j]);
 }
 
 template <class State>
@@ -163,6 +182,16 @@ concept ContinuousEnvironment = AnyActionEnvironment<E> &&(detail::action_size<t
 
 template <class E>
 concept Environment = DiscreteEnvironment<E> || ContinuousEnvironment<E>;
+
+template <class E>
+concept DifferentiableEnvironment =
+    ContinuousEnvironment<E> && std::same_as < typename E::template StateOf<double>,
+typename E::State >
+    &&requires(const E& env, const typename E::State& state, const typename E::Action& action) {
+  { env.next(state, action) } -> std::same_as<typename E::State>;
+  { env.reward(state, action, state) } -> std::same_as<double>;
+  { env.sight(state) } -> std::same_as<std::array<double, static_cast<std::size_t>(E::observation)>>;
+};
 
 /// Whether step draws random numbers.
 template <Environment E>

@@ -29,6 +29,7 @@ struct Spaces {
   int observation = 0;                                    // length of an observation
   enum class Number { float32, float64, uint8 } observed = Number::float32;
   bool stochastic = true;  // whether a step draws random numbers
+  bool dear = false;       // whether a step costs more than it does threads to meet
   int numbers = 0;         // of a state, where it is one to read and write; else 0
 };
 
@@ -69,6 +70,8 @@ class States {
 
   const Spaces& spaces() const { return spaces_; }
   int size() const { return n_; }
+  /// How many of them a thread steps in a call, at most `block`.
+  int at_once() const { return spaces_.dear ? 1 : block; }
 
   /// A start, by the draws of `rng`.
   virtual void reset(int i, Rng& rng) = 0;
@@ -91,6 +94,9 @@ class States {
   /// State i as spaces().numbers numbers, where it is one to read and write.
   virtual std::vector<double> numbers(int i) const = 0;
   virtual void set_numbers(int i, std::span<const double> x) = 0;
+
+  /// What a picture of state i is drawn from (experiments/render.h).
+  virtual std::vector<double> shown(int i) const { return numbers(i); }
 
  private:
   Spaces spaces_;
@@ -206,6 +212,7 @@ Spaces spaces_of(const E& env) {
                  : std::same_as<Observed<E>, double> ? Number::float64
                                                      : Number::uint8;
   out.stochastic = is_stochastic(env);
+  if constexpr (requires { E::dear; }) out.dear = E::dear;
   if constexpr (detail::reads_numbers<E>) {
     Rng rng(0, "a-state");
     Scratch<E> scratch = make_scratch(env);

@@ -4,9 +4,15 @@
 #include <charconv>
 #include <limits>
 
+#include "envs/ball_and_wall.h"
 #include "envs/bandits.h"
 #include "envs/classic_control.h"
+#include "envs/double_pendulum.h"
 #include "envs/lqr.h"
+#include "envs/lunar_lander.h"
+#ifdef LOWVAR_MUJOCO
+#include "envs/mujoco/mujoco.h"
+#endif
 
 namespace lowvar {
 namespace {
@@ -40,12 +46,50 @@ World environment(const std::string& id, Gamma gamma, Horizon T) {
   return environment_world(id, E{}, gamma.value_or(E::gamma), T.value_or(limit));
 }
 
+/// With n motors, on MuJoCo.
+template <std::size_t n>
+World locomotion(const std::string& id, Gamma gamma, Horizon T) {
+#ifdef LOWVAR_MUJOCO
+  const Mujoco<n> env(id);
+  return environment_world(id, env, gamma.value_or(env.gamma), T.value_or(env.T));
+#else
+  throw Error(join(id, gamma.value_or(1), T.value_or(n), ": the engine is missing"));
+#endif
+}
+#ifdef LOWVAR_MUJOCO
+constexpr const char* kNoMujoco = "";
+#else
+constexpr const char* kNoMujoco = "MuJoCo (apt-get install libmujoco-dev, then build again)";
+#endif
+
+/// "NAME:NOISE" has noise of that deviation in each number of the state.
 template <std::size_t n, std::size_t m, Lqg (*make)(double gamma, int T)>
 World linear_quadratic(const std::string& id, Gamma gamma, Horizon T) {
-  const Lqg lqg = make(gamma.value_or(1), T.value_or(10));
+  Lqg lqg = make(gamma.value_or(1), T.value_or(10));
+  if (const std::size_t colon = id.find(':'); colon != std::string::npos) {
+    const auto noise = real(id.substr(colon + 1));
+    expect(noise && *noise > 0, "world '", id, "': NOISE must be a positive number, got '",
+           id.substr(colon + 1), "'");
+    for (int i = 0; i < lqg.n(); ++i) lqg.Sigma_w(i, i) = *noise * *noise;
+  }
   World world = environment_world(id, LqgEnvironment<n, m>(lqg));
   world.lqg = std::make_shared<const Lqg>(lqg);
+  world.linear = true;
   return world;
+}
+
+World thrown_ball(const std::string& id, Gamma gamma, Horizon T) {
+  const BallAndWallEnvironment env;
+  World world = environment_world(id, env, gamma.value_or(env.gamma), T.value_or(env.T));
+  world.model = env.world;
+  world.linear = true;
+  return world;
+}
+
+template <bool continuous>
+World lunar_lander(const std::string& id, Gamma gamma, Horizon T) {
+  return world_of(id, LunarLander::spaces(continuous), LunarLander::states(continuous),
+                  gamma.value_or(LunarLander::gamma), T.value_or(LunarLander::T));
 }
 
 World mdp_file(const std::string& id, Gamma gamma, Horizon T) {
@@ -196,10 +240,17 @@ std::vector<WorldEntry>& all_worlds() {
        linear_quadratic<1, 1, single_integrator>},
       {"double-integrator", "linear-quadratic: position and velocity under a force", 1, 10,
        linear_quadratic<2, 1, double_integrator>},
+      {"single-integrator:NOISE", "the same with noise of this deviation in the state", 0, 0,
+       linear_quadratic<1, 1, single_integrator>},
+      {"double-integrator:NOISE", "the same with noise of this deviation in each number of the state", 0, 0,
+       linear_quadratic<2, 1, double_integrator>},
       {"CartPole-v0", "Gymnasium's CartPole, 200 steps", 0.99, 200, environment<CartPole, 200>},
       {"CartPole-v1", "Gymnasium's CartPole, 500 steps", 0.99, 500, environment<CartPole>},
       {"CartPoleFriction-v0", "cart-pole with friction, any force from -10 to 10", 0.99, FrictionCartPole::T,
        environment<FrictionCartPole>},
+      {"CartPoleBalance-v0",
+       "cart-pole under any force from -10 to 10, paid smoothly for staying in the middle", 0.99,
+       CartPoleBalance::T, environment<CartPoleBalance>},
       {"Acrobot-v1", "Gymnasium's Acrobot: two links, a torque between them", 0.99, Acrobot::T,
        environment<Acrobot>},
       {"MountainCar-v0", "Gymnasium's MountainCar", 0.99, MountainCar::T, environment<MountainCar>},
@@ -207,6 +258,33 @@ std::vector<WorldEntry>& all_worlds() {
        MountainCarContinuous::T, environment<MountainCarContinuous>},
       {"Pendulum-v1", "Gymnasium's Pendulum, any torque from -2 to 2", 0.99, Pendulum::T,
        environment<Pendulum>},
+      {"Ant-v5", "Gymnasium's Ant on MuJoCo: run on four legs", 0.99, 1000, locomotion<8>, kNoMujoco},
+      {"HalfCheetah-v5", "Gymnasium's HalfCheetah on MuJoCo: run on two legs", 0.99, 1000, locomotion<6>,
+       kNoMujoco},
+      {"Hopper-v5", "Gymnasium's Hopper on MuJoCo: hop on one leg", 0.99, 1000, locomotion<3>, kNoMujoco},
+      {"InvertedDoublePendulum-v5", "Gymnasium's two poles on a cart, on MuJoCo", 0.99, 1000, locomotion<1>,
+       kNoMujoco},
+      {"InvertedPendulum-v5", "Gymnasium's pole on a cart, on MuJoCo", 0.99, 1000, locomotion<1>, kNoMujoco},
+      {"Reacher-v5", "Gymnasium's Reacher on MuJoCo: bring a fingertip to a target", 0.99, 50, locomotion<2>,
+       kNoMujoco},
+      {"Swimmer-v5", "Gymnasium's Swimmer on MuJoCo: three links in a fluid", 0.99, 1000, locomotion<2>,
+       kNoMujoco},
+      {"Walker2d-v5", "Gymnasium's Walker2d on MuJoCo: walk on two legs", 0.99, 1000, locomotion<6>,
+       kNoMujoco},
+      {"Ant-v4", "version 4: no contact forces", 0.99, 1000, locomotion<8>, kNoMujoco},
+      {"Hopper-v4", "version 4: a bonus where it ends, too", 0.99, 1000, locomotion<3>, kNoMujoco},
+      {"InvertedDoublePendulum-v4", "version 4: a bonus where it ends, too, and more forces seen", 0.99, 1000,
+       locomotion<1>, kNoMujoco},
+      {"InvertedPendulum-v4", "version 4: a bonus where it ends, too", 0.99, 1000, locomotion<1>, kNoMujoco},
+      {"Reacher-v4", "version 4: the distance before the step is paid", 0.99, 50, locomotion<2>, kNoMujoco},
+      {"Walker2d-v4", "version 4: feet of unequal friction", 0.99, 1000, locomotion<6>, kNoMujoco},
+      {"LunarLander-v3", "Gymnasium's lander, on Box2D: nothing, left, main or right engine",
+       LunarLander::gamma, LunarLander::T, lunar_lander<false>, LunarLander::missing()},
+      {"LunarLanderContinuous-v3", "Gymnasium's lander, on Box2D: powers of its engines from -1 to 1",
+       LunarLander::gamma, LunarLander::T, lunar_lander<true>, LunarLander::missing()},
+      {"double-pendulum", "two links, any torque from -5 to 5 between them, smooth and chaotic", 0.99,
+       DoublePendulum::T, environment<DoublePendulum>},
+      {"ball-and-wall", "a ball thrown over a wall, the action its angle; outcomes jump", 1, 1, thrown_ball},
       {"mdp:FILE", "a tabular world from a JSON file", 0, 0, mdp_file},
       {"seq-31", "31 answers of tokens E, a, b, right with one a more than b", 1, 4, sequences<seq_31>},
       {kBrackets, "well-formed brackets among tokens E ( ) a b, at most L of them", 0, 0, bracket_world},
@@ -247,6 +325,7 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
     expect(*horizon >= 1 && *horizon <= 1'000'000, "--horizon must be from 1 to 1000000, got ", *horizon);
   std::vector<std::string> known;
   for (const WorldEntry& entry : worlds()) {
+    if (is_of(entry, id)) expect(entry.missing.empty(), id, " needs ", entry.missing);
     if (is_of(entry, id))
       return entry.make(id, gamma, horizon ? Horizon(static_cast<int>(*horizon)) : std::nullopt);
     known.push_back(entry.id);

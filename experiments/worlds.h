@@ -20,6 +20,8 @@ struct WorldEntry {
   int T;  // 0 where the parameters say discount and horizon
   /// The world of an id, at another discount or horizon where given.
   std::function<World(const std::string& id, std::optional<double> gamma, std::optional<int> T)> make;
+  /// What it needs and this program was built without, with how to get it; empty where all is there.
+  std::string missing = {};
 };
 const std::vector<WorldEntry>& worlds();
 

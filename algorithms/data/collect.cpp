@@ -119,14 +119,16 @@ Trajectories joined(std::vector<Trajectories> parts) {
   return out;
 }
 
-constexpr int block_size = 16;
+/// How many environments the policy looks at together.
+int block_size(const World& world) { return world.dear ? 1 : 16; }
 
 }  // namespace
 
 Collector::Collector(const World& world, int n, std::uint64_t seed, const std::string& branch)
     : tabular_(world.mdp != nullptr), m_(world.m), n_(n), T_(world.T) {
-  for (int first = 0; first < n; first += block_size) {
-    const int size = std::min(block_size, n - first);
+  const int most = block_size(world);
+  for (int first = 0; first < n; first += most) {
+    const int size = std::min(most, n - first);
     Block& block =
         blocks_.emplace_back(Block{world.stepper(size, world.T, seed, "train" + branch, first), {}, {}});
     for (int i = first; i < first + size; ++i)

@@ -61,11 +61,11 @@ void Stepper::step(std::span<const int> choices, const Array<double>& vectors) {
   else
     expect(vectors.shape(0) == n && vectors.shape(1) == m, "needs actions [", n, " x ", m, "], got ",
            text(shape(vectors)));
-  constexpr int block = States::block;
+  const int block = states_->at_once();
   parallel_for((size() + block - 1) / block, [&](int b) {
     const int begin = b * block, end = std::min(begin + block, size());
     const auto k = static_cast<std::size_t>(begin);
-    std::uint32_t next[block];  // the step that comes
+    std::uint32_t next[States::block];  // the step that comes
     for (int i = begin; i < end; ++i) next[i - begin] = t_[static_cast<std::size_t>(i)] + 1;
     states_->act(begin, end, {m ? nullptr : choices.data() + k, m ? vectors.data() + k * m : nullptr},
                  {.stream = &stream_,

@@ -13,6 +13,9 @@ namespace {
 std::string meaning(const EstimatorSuffix& s) {
   const UsedSuffix used{&s, {}};
   switch (s.kind) {
+    case SuffixKind::path:
+      return s.id == SuffixId::stop_policy ? "a_t of sg[s_t]: the derivative stops at what the policy looks at"
+                                           : "r_t of sg[s_t]: the derivative stops at what the reward looks at";
     case SuffixKind::aggregation:
       return "g = " + aggregation(&used).equation;
     case SuffixKind::sampling:
@@ -31,7 +34,7 @@ int list(const std::string& what) {
   if (what == "envs") {
     for (const auto& w : worlds())
       out += fmt::format("{:<28} {}{}\n", w.id, w.T ? fmt::format("gamma {:<5} T {:<5} ", w.gamma, w.T) : "",
-                         w.description);
+                         w.missing.empty() ? w.description : w.description + "; needs " + w.missing);
   } else if (what == "estimators") {
     for (const auto& f : estimator_families())
       out += fmt::format("{:<26} {}\n", f.pattern, make_estimator(f.example).equation);
@@ -67,7 +70,9 @@ int explain(const std::string& name) {
     needs +=
         std::string(needs.empty() ? "" : ", ") +
         (e.needs_states ? "constants of each state from the oracle" : "constants from the oracle or a pilot");
-  if (e.needs_dynamics) needs += "dynamics that can be differentiated";
+  if (e.needs_dynamics)
+    needs += e.by_differences ? "states and actions that are numbers, and no noise"
+                              : "dynamics that can be differentiated";
   if (e.needs_greedy) needs += "what the likeliest actions return";
   if (e.needs_reference)
     needs += std::string(needs.empty() ? "" : ", ") + "a reference policy, which a sequence world may say";
@@ -75,10 +80,11 @@ int explain(const std::string& name) {
                            : e.unit == 1
                                ? "one trajectory"
                                : fmt::format("one group of {} trajectories of the same start", e.unit);
-  const std::string biased = !e.bias.empty()   ? "yes: " + e.bias
-                             : !e.needs_critic ? "no"
-                             : e.any_critic    ? "no, with any critic that is 0 at the end of an episode"
-                                               : "only by its critic";
+  const std::string biased = !e.bias.empty()            ? "yes: " + e.bias
+                             : !e.bias_of_world.empty() ? "no, but it leaves out " + e.bias_of_world
+                             : !e.needs_critic          ? "no"
+                             : e.any_critic ? "no, with any critic that is 0 at the end of an episode"
+                                            : "only by its critic";
   std::string off_policy = e.off_policy ? "yes (--behaviour)" : "no";
   if (!e.bias_off_policy.empty())
     off_policy += ", and biased there even with the exact critic: " + e.bias_off_policy;
