@@ -401,6 +401,13 @@ Var<T> mse(Var<T> prediction, const std::type_identity_t<Operand<T>>& target, At
   return mean(square(prediction - target));
 }
 
+/// x less whole multiples of m > 0, in [0, m]; the derivative is that of x.
+template <class T>
+Var<T> modulo(Var<T> x, std::type_identity_t<T> m, At at = At::current()) {
+  const CalledFrom here(at);
+  return x - floor(x * (1 / m)) * m;
+}
+
 // ---- Matrices ----
 
 /// log det A = 2 sum_i log L_ii of a positive definite A, from L = cholesky(A), 1x1.

@@ -362,6 +362,18 @@ Var<T> elu(Var<T> x, At at = At::current()) {
   return record<Elu>(Operand<T>(x, at));
 }
 
+/// The largest whole number that is not above x. Piecewise constant: carries no gradient.
+struct Floor {
+  static constexpr const char* name = "floor";
+  static constexpr bool piecewise_constant = true;
+  static constexpr Domain domain[] = {{}};
+  static auto value(auto x) { return std::floor(x); }
+};
+template <class T>
+Var<T> floor(Var<T> x, At at = At::current()) {
+  return record<Floor>(Operand<T>(x, at));
+}
+
 // ---- Two operands ----
 
 struct Add {
@@ -759,9 +771,9 @@ Var<T> stop_gradient(Var<T> x);
 
 using ElementwiseOps =
     List<Negate, Exp, Log, Sqrt, Square, Tanh, Relu, Log1p, Expm1, Sigmoid, Softplus, Sin, Cos, Atan, Abs,
-         Elu, Add, Subtract, Multiply, Divide, TimesSlopeOfTanh, Pow, ExpTimes, Huber, LogSigmoid, Silu, Erf,
-         NormalCdf, Gelu, Lgamma, Polygamma, Logaddexp, Xlogy, Minimum, Maximum, Greater, LessEqual, Less,
-         GreaterEqual, Equal, Clip, Where>;
+         Elu, Floor, Add, Subtract, Multiply, Divide, TimesSlopeOfTanh, Pow, ExpTimes, Huber, LogSigmoid,
+         Silu, Erf, NormalCdf, Gelu, Lgamma, Polygamma, Logaddexp, Xlogy, Minimum, Maximum, Greater,
+         LessEqual, Less, GreaterEqual, Equal, Clip, Where>;
 
 using RowOps = List<LogSoftmax, LogSumExp>;
 

@@ -195,6 +195,12 @@ SinCos<T> sin_cos(T x) {
 inline double sqrt(double x) { return std::sqrt(x); }
 inline float sqrt(float x) { return std::sqrt(x); }
 
+/// x modulo m, exactly: in [0, m] for m > 0 and |x| < 2^50 m, as Python's and numpy's `%`.
+inline double modulo(double x, double m) {
+  const double r = std::fma(-std::trunc(x / m), m, x);
+  return r < 0 ? r + m : r;
+}
+
 /// x held within [low, high]; NaN in, NaN out.
 template <std::floating_point T>
 T clip(T x, std::type_identity_t<T> low, std::type_identity_t<T> high) {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <vector>
 
 #include "core/vmath.h"
+#include "envs/env.h"
 
 namespace lowvar {
 
@@ -88,5 +90,48 @@ inline std::vector<double> breaks(const BallAndWall& world, double low, double h
   std::sort(out.begin(), out.end());
   return out;
 }
+
+/// A throw as an episode of one step: the action is the angle, any number, and there is nothing to see. The
+/// state is where the ball is, at the origin or where it landed.
+struct BallAndWallEnvironment {
+  template <class Number>
+  struct Place {
+    Number x;
+    bool operator==(const Place&) const = default;
+  };
+  template <class Number>
+  using StateOf = Place<Number>;
+  using State = Place<double>;
+  using Action = std::array<double, 1>;
+  static constexpr int observation = 1, T = 1;
+  static constexpr double gamma = 1;
+  static constexpr bool stochastic = false, any_action = true;
+  static constexpr Action action_low = {0}, action_high = {std::numbers::pi / 2};
+
+  BallAndWall world = {};
+
+  State reset(Rng&) const { return {0}; }
+
+  template <class Number>
+  Place<Number> next(const Place<Number>&, const std::array<Number, 1>& angle) const {
+    return {landing_point(world, angle[0])};
+  }
+  template <class Number>
+  Number reward(const Place<Number>&, const std::array<Number, 1>&, const Place<Number>& next) const {
+    return -(next.x * next.x);
+  }
+  /// 1, whatever the state, so that a linear policy is a mean angle.
+  template <class Number>
+  std::array<Number, 1> sight(const Place<Number>& s) const {
+    return {0 * s.x + 1};
+  }
+
+  Step<State> step(const State& s, const Action& angle, Rng&) const {
+    const State landed = next(s, angle);
+    return {landed, reward(s, angle, landed), true};
+  }
+
+  void observe(const State& s, std::span<double> out) const { round_into(out, sight(s)); }
+};
 
 }  // namespace lowvar

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <exception>
 #include <limits>
@@ -256,6 +257,32 @@ class EnvChecker {
     return out;
   }
 
+  static auto numbers_of(const State& s) {
+    return std::bit_cast<std::array<double, sizeof(State) / sizeof(double)>>(s);
+  }
+  static bool close(double a, double b) { return std::abs(a - b) <= 1e-6 * (1 + std::abs(a)); }
+
+  /// What can be differentiated is what steps, but for rounding.
+  void motion(const State& s, const Action& a, const Step<State>& taken, const std::string& where) {
+    if constexpr (DifferentiableEnvironment<E>) {
+      if (is_stochastic(env_)) return;
+      const State next = env_.next(s, a);
+      const auto led = numbers_of(next), stepped = numbers_of(taken.state);
+      for (std::size_t j = 0; j < led.size(); ++j)
+        if (!close(stepped[j], led[j]))
+          complain_("next", where, ": number ", j, " of the state is ", stepped[j], ", and next says ",
+                    led[j]);
+      if (const double r = env_.reward(s, a, next); !close(taken.reward, r))
+        complain_("paid", where, ": the step pays ", taken.reward, ", and reward says ", r);
+      const auto sight = env_.sight(taken.state);
+      const auto out = seen(taken.state);
+      for (std::size_t j = 0; j < out.size(); ++j)
+        if (!close(out[j], sight[j]))
+          complain_("sight", where, ": component ", j, " of the observation is ", out[j], ", and sight says ",
+                    sight[j]);
+    }
+  }
+
   void play(int number) {
     const auto episode = static_cast<std::uint32_t>(number);
     Rng rng = rng_of(episode), choice(options_.seed, "check-env-actions", episode);
@@ -278,6 +305,7 @@ class EnvChecker {
         return;
       }
       if (!look(next.state, where)) return;
+      motion(s, a, next, where);
       if (!same(next, step(env_, s, a, two)) || !same_position(one, two))
         complain_("purity", where,
                   ": the same state, action and random numbers give two different steps; something is "
@@ -367,6 +395,8 @@ class EnvChecker {
 /// all of them written, and within
 ///   observation_low and observation_high where those are declared, up to the last of an episode;
 /// - actions beyond their bounds are borne;
+/// - what can be differentiated is what steps: next, reward and sight, but for rounding, where nothing is
+/// drawn;
 /// - an episode does not terminate because of the time limit.
 template <Environment E>
 std::vector<std::string> check_env(const E& env, EnvCheck options = {}) {

@@ -15,12 +15,6 @@ namespace detail {
 
 constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 
-/// x modulo m, exactly: in [0, m] for m > 0 and |x| < 2^50 m, as Python's and numpy's `%`.
-inline double modulo(double x, double m) {
-  const double r = std::fma(-std::trunc(x / m), m, x);
-  return r < 0 ? r + m : r;
-}
-
 }  // namespace detail
 
 /// Balance a pole on a cart by pushing it left (0) or right (1) (Barto, Sutton & Anderson 1983, without
@@ -79,12 +73,11 @@ struct CartPole {
     return out;
   }
 
-  void observe(const State& s, std::span<double> out) const {
-    out[0] = float32(s.x);
-    out[1] = float32(s.x_dot);
-    out[2] = float32(s.theta);
-    out[3] = float32(s.theta_dot);
+  template <class Number>
+  static std::array<Number, 4> sight(const Pose<Number>& s) {
+    return {s.x, s.x_dot, s.theta, s.theta_dot};
   }
+  void observe(const State& s, std::span<double> out) const { round_into(out, sight(s)); }
 };
 
 /// The cart-pole of Barto, Sutton & Anderson (1983, appendix) with its friction, the force being any number,
@@ -93,6 +86,8 @@ struct CartPole {
 struct FrictionCartPole {
   template <class Number>
   using Pose = CartPole::Pose<Number>;
+  template <class Number>
+  using StateOf = Pose<Number>;
   using State = CartPole::State;
   using Action = std::array<double, 1>;
   static constexpr int observation = 4, T = 1000;
@@ -121,13 +116,67 @@ struct FrictionCartPole {
     return Cart::euler(s, x_acc, theta_acc);
   }
 
+  template <class Number>
+  static Pose<Number> next(const Pose<Number>& s, const std::array<Number, 1>& action) {
+    return move(s, clip(action[0], action_low[0], action_high[0]));
+  }
+  template <class Number>
+  static Number reward(const Pose<Number>& s, const std::array<Number, 1>&, const Pose<Number>&) {
+    return 0 * s.x + 1.0;
+  }
+  template <class Number>
+  static std::array<Number, 4> sight(const Pose<Number>& s) {
+    return CartPole::sight(s);
+  }
+
   Step<State> step(const State& s, const Action& action, Rng&) const {
-    Step<State> out{move(s, clip(action[0], action_low[0], action_high[0])), 1.0, false};
+    Step<State> out{next(s, action), 1.0, false};
     out.terminated = CartPole::has_fallen(out.state);
     return out;
   }
 
-  void observe(const State& s, std::span<double> out) const { CartPole{}.observe(s, out); }
+  void observe(const State& s, std::span<double> out) const { round_into(out, sight(s)); }
+};
+
+/// CartPole's cart and pole, the force being any number, held within [-10, 10] N, and a reward that can be
+/// differentiated: 1 - (x / 2.4)^2 / 2 - (theta / 12 degrees)^2 / 2 of where a step leads. Limits and start
+/// of CartPole: a step within the limits pays from 0 to 1.
+struct CartPoleBalance {
+  template <class Number>
+  using StateOf = CartPole::Pose<Number>;
+  using State = CartPole::State;
+  using Action = std::array<double, 1>;
+  static constexpr int observation = 4, T = 500;
+  static constexpr double gamma = 0.99;
+  static constexpr bool stochastic = false;
+  static constexpr Action action_low = {-CartPole::force}, action_high = {CartPole::force};
+  static constexpr auto observation_low = CartPole::observation_low,
+                        observation_high = CartPole::observation_high;
+
+  State reset(Rng& rng) const { return CartPole{}.reset(rng); }
+
+  template <class Number>
+  static StateOf<Number> next(const StateOf<Number>& s, const std::array<Number, 1>& action) {
+    return CartPole::move(s, clip(action[0], action_low[0], action_high[0]));
+  }
+  template <class Number>
+  static Number reward(const StateOf<Number>&, const std::array<Number, 1>&, const StateOf<Number>& next) {
+    const Number x = next.x / CartPole::x_limit, theta = next.theta / CartPole::theta_limit;
+    return 1 - 0.5 * (x * x) - 0.5 * (theta * theta);
+  }
+  template <class Number>
+  static std::array<Number, 4> sight(const StateOf<Number>& s) {
+    return CartPole::sight(s);
+  }
+
+  Step<State> step(const State& s, const Action& action, Rng&) const {
+    Step<State> out{next(s, action), 0, false};
+    out.reward = reward(s, action, out.state);
+    out.terminated = CartPole::has_fallen(out.state);
+    return out;
+  }
+
+  void observe(const State& s, std::span<double> out) const { round_into(out, sight(s)); }
 };
 
 /// Swing the tip of two links above a bar by a torque of -1, 0 or 1 at the joint between them (Sutton 1996;
@@ -182,17 +231,17 @@ struct Acrobot {
             s.theta2_dot + h * k.theta2_dot};
   }
 
-  /// One step of the classical Runge-Kutta method.
+  /// One step of h seconds of the classical Runge-Kutta method.
   template <class Number>
-  static Links<Number> move(const Links<Number>& s, const Number& torque) {
-    const Links<Number> k1 = derivative(s, torque), k2 = derivative(along(s, dt / 2, k1), torque),
-                        k3 = derivative(along(s, dt / 2, k2), torque),
-                        k4 = derivative(along(s, dt, k3), torque);
+  static Links<Number> move(const Links<Number>& s, const Number& torque, double h = dt) {
+    const Links<Number> k1 = derivative(s, torque), k2 = derivative(along(s, h / 2, k1), torque),
+                        k3 = derivative(along(s, h / 2, k2), torque),
+                        k4 = derivative(along(s, h, k3), torque);
     const auto sum = [](const Number& a, const Number& b, const Number& c, const Number& d) {
       return a + 2 * b + 2 * c + d;
     };
     return along(
-        s, dt / 6,
+        s, h / 6,
         {sum(k1.theta1, k2.theta1, k3.theta1, k4.theta1), sum(k1.theta2, k2.theta2, k3.theta2, k4.theta2),
          sum(k1.theta1_dot, k2.theta1_dot, k3.theta1_dot, k4.theta1_dot),
          sum(k1.theta2_dot, k2.theta2_dot, k3.theta2_dot, k4.theta2_dot)});
@@ -220,25 +269,24 @@ struct Acrobot {
     return out;
   }
 
-  void observe(const State& s, std::span<double> out) const {
+  template <class Number>
+  static std::array<Number, 6> sight(const Links<Number>& s) {
     const auto [sin_1, cos_1] = sin_cos(s.theta1);
     const auto [sin_2, cos_2] = sin_cos(s.theta2);
-    out[0] = float32(cos_1);
-    out[1] = float32(sin_1);
-    out[2] = float32(cos_2);
-    out[3] = float32(sin_2);
-    out[4] = float32(s.theta1_dot);
-    out[5] = float32(s.theta2_dot);
+    return {cos_1, sin_1, cos_2, sin_2, s.theta1_dot, s.theta2_dot};
   }
+  void observe(const State& s, std::span<double> out) const { round_into(out, sight(s)); }
 };
 
 /// Drive an underpowered car up the right hill by pushing left (0), not (1) or right (2) (Moore 1990; Sutton
 /// & Barto 2018, example 10.1). A step pays -1; ends at x >= 0.5.
 struct MountainCar {
-  struct State {
-    double x, v;
-    bool operator==(const State&) const = default;
+  template <class Number>
+  struct Car {
+    Number x, v;
+    bool operator==(const Car&) const = default;
   };
+  using State = Car<double>;
   using Action = int;
   static constexpr int actions = 3, observation = 2, T = 200;
   static constexpr double gamma = 0.99;
@@ -252,9 +300,11 @@ struct MountainCar {
   State reset(Rng& rng) const { return {rng.uniform(-0.6, -0.4), 0.0}; }
 
   /// The state after an acceleration, its speed held within the limit; the left wall stops the car.
-  static State move(const State& s, double acceleration) {
-    const double v = clip(s.v + acceleration, -max_speed, max_speed), x = s.x + v;
-    return {clip(x, x_low, x_high), (x <= x_low) & (v < 0) ? 0.0 : v};
+  template <class Number>
+  static Car<Number> move(const Car<Number>& s, const Number& acceleration) {
+    const Number v = clip(s.v + acceleration, -max_speed, max_speed), x = s.x + v;
+    const Number stopped = less_equal(x, x_low) * less(v, 0.0);
+    return {clip(x, x_low, x_high), where(stopped, 0.0, v)};
   }
 
   Step<State> step(const State& s, int action, Rng&) const {
@@ -263,16 +313,19 @@ struct MountainCar {
     return out;
   }
 
-  void observe(const State& s, std::span<double> out) const {
-    out[0] = float32(s.x);
-    out[1] = float32(s.v);
+  template <class Number>
+  static std::array<Number, 2> sight(const Car<Number>& s) {
+    return {s.x, s.v};
   }
+  void observe(const State& s, std::span<double> out) const { round_into(out, sight(s)); }
 };
 
 /// The same hill, the push being any number, held within [-1, 1]. A step pays minus a tenth of the action's
 /// square, 100 more when it ends at x >= 0.45. A step's arithmetic is in double; the state it leaves is
 /// rounded to float32.
 struct MountainCarContinuous {
+  template <class Number>
+  using StateOf = MountainCar::Car<Number>;
   using State = MountainCar::State;
   using Action = std::array<double, 1>;
   static constexpr int observation = 2, T = 999;
@@ -286,15 +339,33 @@ struct MountainCarContinuous {
 
   State reset(Rng& rng) const { return MountainCar{}.reset(rng); }
 
-  Step<State> step(const State& s, const Action& action, Rng&) const {
-    const double push = clip(action[0], action_low[0], action_high[0]);
-    const State next = MountainCar::move(s, push * power - MountainCar::gravity * sin_cos(3 * s.x).cos);
-    const bool terminated = (next.x >= goal) & (next.v >= 0);
-    const double reward = (terminated ? 100.0 : 0.0) - action[0] * action[0] * 0.1;
-    return {{float32(next.x), float32(next.v)}, reward, terminated};
+  template <class Number>
+  static StateOf<Number> next(const StateOf<Number>& s, const std::array<Number, 1>& action) {
+    const Number push = clip(action[0], action_low[0], action_high[0]);
+    const Number acceleration = push * power - MountainCar::gravity * sin_cos(3 * s.x).cos;
+    return MountainCar::move(s, acceleration);
+  }
+  /// 1 where the episode is over.
+  template <class Number>
+  static Number arrived(const StateOf<Number>& next) {
+    return greater_equal(next.x, goal) * greater_equal(next.v, 0.0);
+  }
+  template <class Number>
+  static Number reward(const StateOf<Number>&, const std::array<Number, 1>& action,
+                       const StateOf<Number>& next) {
+    return 100.0 * arrived(next) - action[0] * action[0] * 0.1;
+  }
+  template <class Number>
+  static std::array<Number, 2> sight(const StateOf<Number>& s) {
+    return MountainCar::sight(s);
   }
 
-  void observe(const State& s, std::span<double> out) const { MountainCar{}.observe(s, out); }
+  Step<State> step(const State& s, const Action& action, Rng&) const {
+    const State to = next(s, action);
+    return {{float32(to.x), float32(to.v)}, reward(s, action, to), arrived(to) != 0};
+  }
+
+  void observe(const State& s, std::span<double> out) const { round_into(out, sight(s)); }
 };
 
 /// Swing a pendulum up and hold it there by a torque, held within [-2, 2]; theta = 0 is upright. A step pays
@@ -305,6 +376,8 @@ struct Pendulum {
     Number theta, theta_dot;
     bool operator==(const Swing&) const = default;
   };
+  template <class Number>
+  using StateOf = Swing<Number>;
   using State = Swing<double>;
   using Action = std::array<double, 1>;
   static constexpr int observation = 3, T = 200;
@@ -331,19 +404,29 @@ struct Pendulum {
     return {s.theta + theta_dot * dt, theta_dot};
   }
 
-  Step<State> step(const State& s, const Action& action, Rng&) const {
-    const double u = clip(action[0], action_low[0], action_high[0]);
-    const double angle = detail::modulo(s.theta + pi, 2 * pi) - pi;
-    const double cost = angle * angle + 0.1 * (s.theta_dot * s.theta_dot) + 0.001 * (u * u);
-    return {move(s, u), -cost, false};
+  template <class Number>
+  static Swing<Number> next(const Swing<Number>& s, const std::array<Number, 1>& action) {
+    return move(s, clip(action[0], action_low[0], action_high[0]));
+  }
+  template <class Number>
+  static Number reward(const Swing<Number>& s, const std::array<Number, 1>& action, const Swing<Number>&) {
+    const Number u = clip(action[0], action_low[0], action_high[0]);
+    const Number angle = modulo(s.theta + pi, 2 * pi) - pi;
+    return -(angle * angle + 0.1 * (s.theta_dot * s.theta_dot) + 0.001 * (u * u));
+  }
+  template <class Number>
+  static std::array<Number, 3> sight(const Swing<Number>& s) {
+    const auto [sine, cosine] = sin_cos(s.theta);
+    return {cosine, sine, s.theta_dot};
   }
 
-  void observe(const State& s, std::span<double> out) const {
-    const auto [sine, cosine] = sin_cos(s.theta);
-    out[0] = float32(cosine);
-    out[1] = float32(sine);
-    out[2] = float32(s.theta_dot);
+  Step<State> step(const State& s, const Action& action, Rng&) const {
+    Step<State> out{next(s, action), 0, false};
+    out.reward = reward(s, action, out.state);
+    return out;
   }
+
+  void observe(const State& s, std::span<double> out) const { round_into(out, sight(s)); }
 };
 
 }  // namespace lowvar

@@ -151,7 +151,9 @@ Step<States> step(const Lqg& world, const States& s, const Actions& a, Rng& rng)
 /// draw one.
 template <std::size_t n, std::size_t m>
 struct LqgEnvironment {
-  using State = std::array<double, n>;
+  template <class Number>
+  using StateOf = std::array<Number, n>;
+  using State = StateOf<double>;
   using Action = std::array<double, m>;
   static constexpr int observation = static_cast<int>(n);
   static constexpr bool any_action = true;
@@ -180,8 +182,19 @@ struct LqgEnvironment {
     return out;
   }
   Step<State> step(const State& s, const Action& a, Rng& rng) const { return lowvar::step(world, s, a, rng); }
-  void observe(const State& s, std::span<double> out) const {
-    for (std::size_t i = 0; i < n; ++i) out[i] = float32(s[i]);
+  void observe(const State& s, std::span<double> out) const { round_into(out, s); }
+
+  template <class Number>
+  StateOf<Number> next(const StateOf<Number>& s, const std::array<Number, m>& a) const {
+    return next_state(world, s, a);
+  }
+  template <class Number>
+  Number reward(const StateOf<Number>&, const std::array<Number, m>& a, const StateOf<Number>& next) const {
+    return lowvar::reward(world, next, a);
+  }
+  template <class Number>
+  StateOf<Number> sight(const StateOf<Number>& s) const {
+    return s;
   }
 };
 

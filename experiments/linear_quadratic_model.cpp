@@ -61,7 +61,8 @@ Constants constants(const World& world, const PolicyChoice& choice, int pilot, s
   c.b_star = exact.b_star;
   c.b_i = std::move(exact.b_i);
   c.mean_return_to_go = std::move(exact.mean_return_to_go);
-  c.dynamics = world.lqg;
+  c.dynamics = world.dynamics;
+  c.differences = world.differences;
   return c;
 }
 

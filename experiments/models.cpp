@@ -13,7 +13,7 @@ namespace {
 
 std::vector<const WorldModel*>& models() {
   static std::vector<const WorldModel*> all = {&sequence_model, &tabular_model, &linear_quadratic_model,
-                                               &unknown_model};
+                                               &ball_and_wall_model, &unknown_model};
   return all;
 }
 
@@ -74,7 +74,8 @@ Constants make_constants(const World& world, const PolicyChoice& choice, int pil
   if (reason.empty()) return model.constants(world, choice, pilot, seed);
   expect(pilot > 0, reason, ": constants are estimated from trajectories, and none were asked for");
   Constants c = pilot_constants(world, choice.policy, choice.theta, pilot, seed);
-  c.dynamics = world.lqg;
+  c.dynamics = world.dynamics;
+  c.differences = world.differences;
   return c;
 }
 

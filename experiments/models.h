@@ -52,7 +52,8 @@ struct WorldModel {
   OracleAnswer (*ask)(const OracleQuestion& question);
 };
 
-extern const WorldModel sequence_model, tabular_model, linear_quadratic_model, unknown_model;
+extern const WorldModel sequence_model, tabular_model, linear_quadratic_model, ball_and_wall_model,
+    unknown_model;
 
 /// Adds a kind of model, which is asked before those that are there and must outlive all asking; to be called
 /// before threads start.

@@ -37,7 +37,8 @@ Constants constants_of(const VarianceStudy& study) {
     return make_constants(subject.world, subject.policy, pilot(study), study.seed);
   Constants constants;
   constants.gamma = subject.world.gamma;
-  constants.dynamics = subject.world.lqg;
+  constants.dynamics = subject.world.dynamics;
+  constants.differences = subject.world.differences;
   return constants;
 }
 

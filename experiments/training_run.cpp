@@ -35,6 +35,22 @@ Critic critic_of(const Learned& learned) {
   };
 }
 
+std::shared_ptr<const Dynamics> paying(const std::shared_ptr<const Dynamics>& of, double scale) {
+  if (!of) return of;
+  Dynamics dynamics = *of;
+  if (of->reward)
+    dynamics.reward = [of, scale](const auto& s, const auto& a, const auto& next) {
+      return of->reward(s, a, next) * scale;
+    };
+  else
+    dynamics.next = [of, scale](const auto& s, const auto& a) {
+      auto next = of->next(s, a);
+      next.back() = next.back() * scale;
+      return next;
+    };
+  return std::make_shared<const Dynamics>(std::move(dynamics));
+}
+
 /// A world that pays `scale` times its rewards.
 World paying(World world, double scale) {
   if (scale == 1) return world;
@@ -44,6 +60,8 @@ World paying(World world, double scale) {
     for (double& r : batch.reward) r *= scale;
     return batch;
   };
+  world.dynamics = paying(world.dynamics, scale);
+  world.differences = paying(world.differences, scale);
   return world;
 }
 
@@ -57,7 +75,8 @@ std::vector<Measurement> measured(const TrainingPlan& plan, const std::vector<Es
   const Critic critic = critic_of(learned);
   Constants constants;
   constants.gamma = world.gamma;
-  constants.dynamics = world.lqg;
+  constants.dynamics = world.dynamics;
+  constants.differences = world.differences;
   if (std::any_of(estimators.begin(), estimators.end(), [](const Estimator& e) { return e.needs_constants; }))
     constants = pilot_constants(world, learned.policy, learned.theta, static_cast<int>(m.trajectories), seed);
   std::vector<Rung> rungs;
@@ -193,7 +212,7 @@ void write(const TrainingPlan& plan, const std::vector<SeedResult>& results, Out
       each["exact_value"] = start_value(plan, pi);
       each["exact_value_greedy"] = start_value(plan, greedy(pi));
     }
-    if (std::holds_alternative<Linear>(r.learned.policy.model)) {
+    if (plan.world.lqg && std::holds_alternative<Linear>(r.learned.policy.model)) {
       each["exact_value"] = noiseless_return(plan, {r.learned.theta.front(), {}});
       Lqg discounted = *plan.world.lqg;
       discounted.gamma = plan.options->gamma();

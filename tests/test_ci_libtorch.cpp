@@ -104,6 +104,7 @@ const std::map<std::string, Peer>& peers() {
       {"less", [](X x, Shape, const Tensor&) { return (x[0] < x[1]).to(x[0].dtype()); }},
       {"greater_equal", [](X x, Shape, const Tensor&) { return (x[0] >= x[1]).to(x[0].dtype()); }},
       {"equal", [](X x, Shape, const Tensor&) { return (x[0] == x[1]).to(x[0].dtype()); }},
+      {"floor", [](X x, Shape, const Tensor&) { return x[0].floor(); }},
       {"log_softmax", [](X x, Shape, const Tensor&) { return x[0].log_softmax(1); }},
       {"logsumexp", [](X x, Shape, const Tensor&) { return x[0].logsumexp(1, true); }},
       // the list adds 6 I to the matrices of linear systems

@@ -177,13 +177,13 @@ TEST(ClassicControl, ModuloIsPythons) {
     const double x = rng.uniform(-1, 1) * std::pow(10, rng.uniform(-3, 6));
     double want = std::fmod(x, m);
     if (want < 0) want += m;
-    EXPECT_EQ(detail::modulo(x, m), want) << x;
+    EXPECT_EQ(modulo(x, m), want) << x;
   }
   for (int k = -20; k <= 20; ++k)
     for (const double x : {k * m, std::nextafter(k * m, 1e9), std::nextafter(k * m, -1e9)}) {
       double want = std::fmod(x, m);
       if (want < 0) want += m;
-      EXPECT_EQ(detail::modulo(x, m), want) << x;
+      EXPECT_EQ(modulo(x, m), want) << x;
     }
 }
 

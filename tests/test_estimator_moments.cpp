@@ -20,7 +20,7 @@ TEST(EstimatorMoments, PathwiseIsTheDerivativeOfTheReturnAlongTheSameNoise) {
   const Trajectories batch = world.sample(choice.policy, choice.theta, world.T, {3, "test", 0, 4});
   Constants constants;
   constants.gamma = world.gamma;
-  constants.dynamics = world.lqg;
+  constants.dynamics = world.dynamics;
   const Estimator e = make_estimator("pathwise");
   const Array<double> g = estimate({&e}, choice.policy, choice.theta, batch, batch.offset, constants).front();
   // R at parameters moved by h, the noise (a - K s) / sigma of each step kept.
@@ -119,6 +119,8 @@ TEST(EstimatorMoments, PathwiseIsUnbiased) {
   Trajectories batch;
   Array<double> seen = zeros<double>(2 * nodes, 2);
   batch.action_vector = zeros<double>(2 * nodes, 1);
+  batch.numbers = zeros<double>(2 * nodes, 2);
+  batch.final_numbers = zeros<double>(nodes, 2);
   std::vector<double> probability;
   for (int i = 0; i < nodes; ++i) {
     double u[variables];
@@ -131,17 +133,20 @@ TEST(EstimatorMoments, PathwiseIsUnbiased) {
     for (int t = 0; t < 2; ++t) {
       const int r = 2 * i + t;
       std::copy(s.begin(), s.end(), row(seen, r).begin());
+      std::copy(s.begin(), s.end(), row(batch.numbers, r).begin());
       batch.action_vector(r, 0) =
           policy.K(0, 0) * s[0] + policy.K(0, 1) * s[1] + std::exp(policy.log_std[0]) * u[2 + t];
       s = next_state(lqg, s, row(batch.action_vector, r));
     }
+    std::copy(s.begin(), s.end(), row(batch.final_numbers, i).begin());
     batch.offset.push_back(2 * i + 2);
   }
   batch.observation = std::move(seen);
+  batch.final_observation = batch.final_numbers;
   batch.log_mu.assign(2 * nodes, 0);
   Constants constants;
   constants.gamma = world.gamma;
-  constants.dynamics = world.lqg;
+  constants.dynamics = world.dynamics;
   const Estimator e = make_estimator("pathwise");
   const Array<double> g = estimate({&e}, choice.policy, choice.theta, batch, batch.offset, constants).front();
   const std::vector<double> gradient = policy_gradient(lqg, policy);

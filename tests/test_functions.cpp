@@ -211,6 +211,7 @@ TEST(Functions, DerivativesOnBothSidesOfKinks) {
       {"maximum",
        [&](auto v) { return sum(square(maximum(v, v * 0 + w))) + sum(tanh(maximum(v * 0 + w, v))); }},
       {"clip", [&](auto v) { return sum(square(clip(v, -0.05, 0.05) + v)); }},
+      {"modulo", [&](auto v) { return sum(square(modulo(v, 0.05))) + dot(tanh(modulo(v * 3.0, 6.0)), w); }},
       {"where", [&](auto v) { return dot(square(where(greater(v, 0), v * w, exp(v))), w); }},
   };
   for (const auto& [name, loss] : losses) {
@@ -367,6 +368,8 @@ TEST(Functions, PartsAndExtremes) {
   EXPECT_THROW(concatenate_columns<double>({v, transpose(v)}), Error);
   EXPECT_THROW(concatenate_columns<double>({}), Error);
   EXPECT_EQ(huber(v, 2).value(), of(2, 3, {0.5, 8, 8, 6, 2, 0}));
+  EXPECT_EQ(modulo(v, 3).value(), of(2, 3, {1, 2, 2, 1, 1, 0}));
+  EXPECT_EQ(floor(v * 0.5).value(), of(2, 3, {0, 2, 2, 2, -1, 0}));
   const std::vector<int> groups{0, 2, 2, 5};
   const auto r = of(5, 1, {1, 2, 3, 4, 5});
   EXPECT_EQ(discounted_sum(tape.constant(r), 0.5, groups).value(), of(5, 1, {2, 2, 6.25, 6.5, 5}));

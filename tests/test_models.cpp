@@ -63,7 +63,7 @@ TEST(Models, ConstantsOfAPolicyThatTheOracleDoesNotKnowAreThoseOfAPilot) {
                   pilot = pilot_constants(world, other.policy, other.theta, 200, 1);
   EXPECT_EQ(c.J, pilot.J);
   EXPECT_EQ(c.b_star, pilot.b_star);
-  EXPECT_EQ(c.dynamics, world.lqg);
+  EXPECT_EQ(c.dynamics, world.dynamics);
 }
 
 /// One choice, which pays its number.

@@ -36,6 +36,10 @@ TEST(Names, SuffixesAreTakenApart) {
   EXPECT_EQ(parse_estimator("pkpo:8:2").arguments, (std::vector<double>{8, 2, 0}));
   EXPECT_EQ(parse_estimator("pkpo:8:2:loo1").arguments, (std::vector<double>{8, 2, 2}));
   EXPECT_FALSE(parse_estimator("rloo:4").off_policy());
+  const EstimatorName cut = parse_estimator("pathwise:7+stop-policy");
+  EXPECT_EQ(cut.arguments, std::vector<double>{7});
+  EXPECT_EQ(cut.suffix(SuffixKind::path)->suffix->id, SuffixId::stop_policy);
+  EXPECT_TRUE(parse_estimator("pathwise").arguments.empty());
 }
 
 TEST(Names, PresetsAreWhatTheyStandFor) {
@@ -110,6 +114,10 @@ TEST(Names, AreRefusedWithASentence) {
            {"reinforce-mean+undiscounted", "reinforce-mean carries no gamma^t"},
            {"rloo:4+undiscounted", "rloo carries no gamma^t"},
            {"pathwise+undiscounted", "pathwise carries no gamma^t"},
+           {"pathwise:0", "K must be a whole number of at least 1, as in pathwise:20"},
+           {"pathwise:1.5", "K must be"},
+           {"pathwise+stop-policy+stop-reward", "has both +stop-policy and +stop-reward"},
+           {"togo+stop-policy", "togo follows no path through the dynamics"},
            {"reinforce+whitened", "has no advantages of single steps that +whitened could normalise"},
            {"all-action+whitened", "all-action has no advantages"},
            {"grpo:4+whitened", "grpo has no advantages"},

@@ -324,7 +324,7 @@ TEST(OpsAtEdges, NaNInNaNOut) {
       std::vector<Operand<double>> operands;
       for (const auto& each : x) operands.push_back(tape.parameter(each));
       const auto y = op.apply(operands);
-      if (op.piecewise_constant) {
+      if (op.piecewise_constant && name != "floor") {
         for (const double v : y.values()) EXPECT_EQ(v, 0) << name;
       } else if (name == "where") {
         for (std::size_t j = 0; j < x[0].size(); ++j)

@@ -69,7 +69,8 @@ inline bool has_recursion(const EstimatorName& name) {
     return used.suffix->kind != SuffixKind::discount;
   });
   const bool group = name.family->groups && name.id() != FamilyId::rloo;
-  return !suffixed && !group && name.id() != FamilyId::togo_normalised && name.id() != FamilyId::pathwise;
+  return !suffixed && !group && name.id() != FamilyId::togo_normalised &&
+         name.family->kind != EstimatorKind::pathwise;
 }
 
 }  // namespace lowvar

@@ -27,6 +27,8 @@ struct Trajectories {
   std::vector<char> terminated;    // [N]
   std::vector<char> truncated;     // [N], ended by a time limit; where neither, collecting stopped there
   Observations final_observation;  // [N x p], after the last step, where there are observations
+  Array<double> numbers;           // [rows x n], of s_t, where the motion can be differentiated
+  Array<double> final_numbers;     // [N x n], of what the last step led to
   std::vector<int> first_step;     // [N], steps of the episode before the first row; empty: none before any
   std::vector<double> bootstrap;   // [N], value of what follows the last step; empty: nothing follows any
   std::vector<double> value;       // [rows], V_t(s_t) of the critic; empty without one
@@ -72,7 +74,8 @@ struct Trajectories {
     f("offset", offset), f("state", state), f("final_state", final_state);
     f("observation", observation.any()), f("action", action), f("action_vector", action_vector);
     f("reward", reward), f("log_mu", log_mu), f("terminated", terminated), f("truncated", truncated);
-    f("final_observation", final_observation.any()), f("first_step", first_step), f("bootstrap", bootstrap);
+    f("final_observation", final_observation.any()), f("numbers", numbers);
+    f("final_numbers", final_numbers), f("first_step", first_step), f("bootstrap", bootstrap);
     f("value", value), f("action_values", action_values), f("next_value", next_value), f("longest", longest);
     f("greedy", greedy), f("log_reference", log_reference);
   }

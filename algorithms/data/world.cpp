@@ -25,6 +25,29 @@ World world_of(std::string id, const Spaces& spaces, MakeStates states, double g
   return world;
 }
 
+World telling_states(World world) {
+  const int n = world.numbers;
+  if (!world.stochastic)
+    world.differences = std::make_shared<const Dynamics>(dynamics_by_differences(world, world.states));
+  world.sample = [states = world.states, n](const Policy& policy, const Parameters& theta, int T, Draw draw) {
+    const auto moving = states(draw.count);
+    std::vector<std::vector<double>> path(static_cast<std::size_t>(draw.count));  // s_0, s_1, ... of each
+    Trajectories out = rollout(*moving, policy, theta, T, draw, [&](int i) {
+      const std::vector<double> s = moving->numbers(i);
+      path[static_cast<std::size_t>(i)].insert(path[static_cast<std::size_t>(i)].end(), s.begin(), s.end());
+    });
+    out.numbers = zeros<double>(out.rows(), n);
+    out.final_numbers = zeros<double>(out.size(), n);
+    for (int i = 0; i < out.size(); ++i) {
+      const auto& own = path[static_cast<std::size_t>(i)];
+      std::copy(own.begin(), own.end() - n, out.numbers.begin() + out.begin(i) * n);
+      std::copy(own.end() - n, own.end(), row(out.final_numbers, i).begin());
+    }
+    return out;
+  };
+  return world;
+}
+
 World tabular_world(std::string id, Mdp mdp) {
   const auto shared = std::make_shared<const Mdp>(std::move(mdp));
   const TabularEnvironment env(shared);
@@ -88,12 +111,37 @@ double greedy_return(const World& world, const Policy& policy, const Parameters&
   return R;
 }
 
+/// The same from a state of these numbers, where actions are vectors and nothing is drawn.
+double greedy_return(const World& world, const Policy& policy, const Parameters& theta, double gamma,
+                     std::span<const double> start) {
+  const auto states = world.states(1);
+  states->set_numbers(0, start);
+  Rng unused(0, "unused");
+  std::vector<double> action(static_cast<std::size_t>(world.m));
+  double R = 0, discount = 1;
+  char terminated = states->terminal(0);
+  for (int t = 0; t < world.T && !terminated; ++t, discount *= gamma) {
+    const Array<double> observation = observations(*states);
+    ActingPolicy(policy, theta, {}, &observation).act_greedily(0, action);
+    double reward = 0;
+    states->act(0, 1, {nullptr, action.data()}, {.each = &unused}, &reward, &terminated);
+    R += discount * reward;
+  }
+  return R;
+}
+
 }  // namespace
 
 void annotate(const World& world, const Policy& policy, const Parameters& theta, double gamma, Wanted wanted,
               Trajectories& batch) {
   batch.longest = world.T;
-  if (wanted.greedy) {
+  if (wanted.greedy && world.differences) {
+    batch.greedy.clear();
+    for (int i = 0; i < batch.size(); ++i)
+      batch.greedy.push_back(batch.length(i) == 0 ? 0
+                                                  : greedy_return(world, policy, theta, gamma,
+                                                                  row(batch.numbers, batch.begin(i))));
+  } else if (wanted.greedy) {
     expect(world.mdp != nullptr, "what the likeliest actions return is known in tabular worlds, and ",
            world.id, " is none");
     std::map<int, double> from;

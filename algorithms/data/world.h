@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "algorithms/data/dynamics.h"
 #include "algorithms/data/rollout.h"
 #include "algorithms/data/stepper.h"
 #include "envs/lqr.h"
@@ -24,9 +25,12 @@ struct World : Spaces {  // but observation is 0 where tabular, and states are n
   MakeStates states = nullptr;
   /// Trajectories of at most T steps. Where tabular T is the model's.
   std::function<Trajectories(const Policy&, const Parameters&, int T, Draw)> sample = nullptr;
-  std::shared_ptr<const Mdp> mdp = nullptr;              // the model, where it is tabular
-  std::shared_ptr<const Lqg> lqg = nullptr;              // the model, where it is linear and quadratic
-  std::shared_ptr<const Sequences> sequences = nullptr;  // where its states are prefixes of answers
+  std::shared_ptr<const Mdp> mdp = nullptr;               // the model, where it is tabular
+  std::shared_ptr<const Lqg> lqg = nullptr;               // the model, where it is linear and quadratic
+  std::shared_ptr<const Sequences> sequences = nullptr;   // where its states are prefixes of answers
+  std::shared_ptr<const Dynamics> dynamics = nullptr;     // where the motion can be differentiated
+  std::shared_ptr<const Dynamics> differences = nullptr;  // its finite differences, where states are numbers
+  bool linear = false;                                    // policies that suit it are linear in what is seen
   std::any model = {};  // of another kind, for the WorldModel that describes it (experiments/models.h)
 
   bool known() const { return mdp || lqg || model.has_value(); }
@@ -40,11 +44,20 @@ struct World : Spaces {  // but observation is 0 where tabular, and states are n
 /// A world whose states these are.
 World world_of(std::string id, const Spaces& spaces, MakeStates states, double gamma, int T);
 
+/// The same world, whose trajectories tell their states, which are numbers, and which has `differences` where
+/// nothing is drawn.
+World telling_states(World world);
+
 /// A world of an Environment: its policies are networks.
 template <Environment E>
 World environment_world(std::string id, E env, double gamma, int T) {
   const Spaces spaces = spaces_of(env);
-  return world_of(std::move(id), spaces, states_of(std::move(env)), gamma, T);
+  std::shared_ptr<const Dynamics> dynamics;
+  if constexpr (DifferentiableEnvironment<E>) dynamics = std::make_shared<const Dynamics>(dynamics_of(env));
+  World world = world_of(std::move(id), spaces, states_of(std::move(env)), gamma, T);
+  if (spaces.m > 0 && spaces.numbers > 0) world = telling_states(std::move(world));
+  world.dynamics = std::move(dynamics);
+  return world;
 }
 /// The same at the environment's own discount and time limit.
 template <Environment E>

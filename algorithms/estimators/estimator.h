@@ -14,7 +14,6 @@
 #include "algorithms/data/world.h"
 #include "algorithms/estimators/names.h"
 #include "algorithms/estimators/surrogates.h"
-#include "envs/lqr.h"
 #include "nn/policy.h"
 
 namespace lowvar {
@@ -29,8 +28,8 @@ struct Constants {
   std::vector<double> mean_return_to_go;  // [T], mean of G_t over trajectories still running at t
   std::vector<double> linear;             // weights of linear_features that fit G_t best
   Array<double> per_state;                // [T x S], E[|z|^2 Q | s_t] / E[|z|^2 | s_t]; tabular worlds only
-  std::shared_ptr<const Lqg> dynamics;    // where they can be differentiated
-  std::vector<double> kl_to_go;           // [S], E of the sum of log pi/reference from s on
+  std::shared_ptr<const Dynamics> dynamics, differences;  // of the world, where they can be differentiated
+  std::vector<double> kl_to_go;                           // [S], E of the sum of log pi/reference from s on
 };
 
 /// What a linear baseline is linear in at row r, step t of its trajectory, with tau = t / 100: 1_s for each
@@ -68,6 +67,8 @@ struct Estimator {
   /// Why E g is not the gradient even with the exact critic (that of the policy that acts); empty where it
   /// is. On-policy, and on data of another policy, of those that take such.
   std::string bias = {}, bias_off_policy = {};
+  /// Where the world decides whether it is: what of it is left out.
+  std::string bias_of_world = {};
   /// On-policy any critic that is 0 at the end of an episode leaves E g as it is.
   bool any_critic = false;
   bool needs_critic = false;
@@ -75,6 +76,7 @@ struct Estimator {
   bool needs_constants = false;
   bool needs_states = false;     // constants of each state, which tabular worlds alone have
   bool needs_dynamics = false;   // to differentiate
+  bool by_differences = false;   // and that by differences
   bool needs_greedy = false;     // what the likeliest actions return
   bool needs_reference = false;  // a policy that divergences are taken to
   /// What it estimates is the gradient of KL(pi || reference), not that of J.

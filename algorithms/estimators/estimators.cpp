@@ -225,42 +225,151 @@ Estimator all_action() {
           }};
 }
 
-/// R of each trajectory, [N x 1], as a function of theta: first state and noise (a - mean) / sigma stay as
-/// they were, actions and states move.
-Var<double> pathwise_return(Tape<double>& tape, const Policy& policy, const std::vector<Var<double>>& theta,
-                            const Trajectories& b, const Constants& c) {
-  expect(c.dynamics != nullptr, "pathwise needs dynamics that can be differentiated");
-  const Lqg& world = *c.dynamics;
-  expect(!is_stochastic(world), "pathwise needs dynamics without noise of their own");
-  const int N = b.size(), T = N ? b.length(0) : 0;
-  const auto at_step = [&](const Array<double>& rows, int t) {
-    Array<double> out = zeros<double>(N, shape(rows).cols);
-    for (int i = 0; i < N; ++i)
-      std::copy_n(row(rows, b.begin(i) + t).begin(), shape(rows).cols, row(out, i).begin());
+/// Where the derivative along a path is cut.
+struct Cuts {
+  int every = 0;             // at s_t for each t that it divides; 0: nowhere
+  bool of_policy = false;    // at the state that the policy looks at
+  bool of_reward = false;    // at the state that the reward looks at
+  bool differences = false;  // dynamics are differentiated by differences
+};
+
+/// Rows of trajectories side by side, step after step; those of one that has ended stay at what it led to.
+class Steps {
+ public:
+  explicit Steps(const Trajectories& batch) : b_(batch) {}
+  bool runs(int i, int t) const { return t < b_.length(i); }
+  bool all_run(int t) const {
+    for (int i = 0; i < b_.size(); ++i)
+      if (!runs(i, t)) return false;
+    return true;
+  }
+  /// 1 where a trajectory runs, else 0, [N x 1].
+  Array<double> running(int t) const {
+    Array<double> out = zeros<double>(b_.size(), 1);
+    for (int i = 0; i < b_.size(); ++i) out(i, 0) = runs(i, t);
     return out;
-  };
-  const auto A = tape.constant(world.A), B = tape.constant(world.B), Q_s = tape.constant(world.Q_s),
-             Q_a = tape.constant(world.Q_a);
-  const auto quadratic = [](Var<double> x, Var<double> Q) { return sum_rows(matmul(x, Q) * x); };
-  const std::vector<int> first(b.offset.begin(), b.offset.end() - 1);
-  Var<double> s = tape.data(b.observation.gather<double>(first)), total;
+  }
+  /// s_t, [N x n].
+  Array<double> state(int t) const { return at(t, b_.numbers, b_.final_numbers, shape(b_.numbers).cols); }
+  /// What was seen of s_t, [N x p].
+  Array<double> seen(int t) const {
+    return at(t, b_.observation, b_.final_observation, b_.observation.cols());
+  }
+  /// (a_t - mean) / sigma, [N x m]; 0 where the episode is over.
+  Array<double> noise(int t, Var<double> mean, Var<double> log_std) const {
+    Array<double> out = mean.value();
+    const auto sigma = log_std.values();
+    for (int i = 0; i < b_.size(); ++i)
+      for (std::size_t j = 0; j < sigma.size(); ++j)
+        out(i, j) = runs(i, t) ? (b_.action_vector(b_.begin(i) + t, j) - out(i, j)) / std::exp(sigma[j]) : 0;
+    return out;
+  }
+
+ private:
+  template <class Rows>
+  Array<double> at(int t, const Rows& rows, const Rows& last, int cols) const {
+    Array<double> out = zeros<double>(b_.size(), cols);
+    for (int i = 0; i < b_.size(); ++i) {
+      const auto from = runs(i, t) ? row(rows, b_.begin(i) + t) : row(last, i);
+      std::copy(from.begin(), from.end(), row(out, i).begin());
+    }
+    return out;
+  }
+
+  const Trajectories& b_;
+};
+
+std::vector<Var<double>> columns(Var<double> x) {
+  std::vector<Var<double>> out;
+  for (int j = 0; j < x.cols(); ++j) out.push_back(column_slice(x, j, j + 1));
+  return out;
+}
+
+/// x with the values that were sampled: rounded, and with the noise that was drawn. Its derivative is x's.
+Var<double> as_sampled(const std::vector<Var<double>>& x, Array<double> sampled) {
+  const Var<double> of = concatenate_columns(x);
+  const auto computed = of.values();
+  for (std::size_t k = 0; k < computed.size(); ++k) sampled.data()[k] -= computed[k];
+  return of + sampled;
+}
+
+/// Where a step leads, with the values that were sampled, and what it pays.
+struct Moved {
+  std::vector<Var<double>> state;
+  Var<double> reward;
+};
+Moved move(const Dynamics& world, const std::vector<Var<double>>& s, const std::vector<Var<double>>& u,
+           const Array<double>& sampled) {
+  std::vector<Var<double>> next = world.next(s, u);
+  Var<double> reward;
+  if (!world.reward) reward = next.back(), next.pop_back();
+  next = columns(as_sampled(next, sampled));
+  if (world.reward) reward = world.reward(s, u, next);
+  return {next, reward};
+}
+
+/// R of each trajectory, [N x 1], as a function of theta: start, (a - mean) / sigma and what the world added
+/// to its states stay as they were, actions and states move. A step that no longer runs pays nothing.
+Var<double> path_return(Tape<double>& tape, const Policy& policy, const std::vector<Var<double>>& theta,
+                        const Trajectories& b, const Constants& c, const Cuts& cut) {
+  const auto& dynamics = cut.differences ? c.differences : c.dynamics;
+  expect(dynamics != nullptr, "pathwise needs dynamics that can be differentiated");
+  const Dynamics& world = *dynamics;
+  expect(shape(b.numbers).rows == b.rows() && shape(b.final_numbers) == Shape{b.size(), world.n},
+         "pathwise needs the states of its trajectories, [", b.rows(), " x ", world.n, "], got ",
+         shape(b.numbers));
+  int T = 0;
+  for (int i = 0; i < b.size(); ++i) T = std::max(T, b.length(i));
+  const Steps steps(b);
+  const auto still = [&](int t) { return columns(tape.data(steps.state(t))); };
+  std::vector<Var<double>> s = still(0);
+  Var<double> total = tape.data(zeros<double>(b.size(), 1));
   double discount = 1;
   for (int t = 0; t < T; ++t, discount *= c.gamma) {
-    const auto pi = std::get<DiagGaussian<double>>(policy(theta, {}, s));
-    const Var<double> sigma = exp(pi.log_std);
-    const Array<double> noise = ((at_step(b.action_vector, t) - pi.mean) / sigma).value();
-    const Var<double> a = pi.mean + sigma * noise;
-    s = matmul_nt(s, A) + matmul_nt(a, B);
-    const Var<double> r = discount * -(quadratic(s, Q_s) + quadratic(a, Q_a));
-    total = t ? total + r : r;
+    if (cut.every && t % cut.every == 0) s = still(t);
+    const Var<double> seen =
+        cut.of_policy ? tape.data(steps.seen(t)) : as_sampled(world.sight(s), steps.seen(t));
+    const auto pi = std::get<DiagGaussian<double>>(policy(theta, {}, seen));
+    const Var<double> a = pi.mean + exp(pi.log_std) * steps.noise(t, pi.mean, pi.log_std);
+    std::vector<Var<double>> u = columns(a);
+    for (std::size_t j = 0; j < world.low.size(); ++j) u[j] = clip(u[j], world.low[j], world.high[j]);
+    const auto moved = move(world, s, u, steps.state(t + 1));
+    const Var<double> r = cut.of_reward ? move(world, still(t), u, steps.state(t + 1)).reward : moved.reward;
+    total = total + discount * (steps.all_run(t) ? r : where(steps.running(t), r, 0));
+    s = moved.state;
   }
   return total;
 }
 
-Estimator path_derivative() {
-  return {.equation = "g = dR/dtheta along s_{t+1} = f(s_t, a_t) + w_t, a_t = mean(s_t) + sigma eps_t",
-          .source = "Heess et al. 2015 (SVG(inf)); Mohamed et al. 2020, section 5",
-          .objective = pathwise_return};
+/// One more reason why it is biased, whoever acted.
+void add_bias(Estimator& e, const std::string& why) {
+  const auto add = [&](std::string& bias) { bias += (bias.empty() ? "" : "; ") + why; };
+  add(e.bias);
+  if (e.off_policy) add(e.bias_off_policy);
+}
+
+Estimator path_derivative(const Cuts& cut) {
+  Estimator e{
+      .equation = "g = dR/dtheta along s_{t+1} = f(s_t, a_t) + w_t, a_t = mean(s_t) + sigma eps_t",
+      .source = "Heess et al. 2015 (SVG(inf)); Mohamed et al. 2020, section 5",
+      .bias_of_world = "jumps of the outcome, and that what is done decides where an episode ends",
+      .objective = [cut](Tape<double>& tape, const Policy& policy, const auto& theta, const Trajectories& b,
+                         const Constants& c) { return path_return(tape, policy, theta, b, c, cut); }};
+  if (cut.differences) e.equation += ", f by central differences";
+  if (cut.every) {
+    e.equation += join(", stopped at every s_t whose t is a multiple of ", cut.every);
+    e.source += "; Williams & Peng 1990 (truncated backpropagation)";
+    add_bias(e, "what an action does beyond the next stop is left out");
+  }
+  if (cut.of_policy) {
+    e.equation += ", a_t of sg[s_t]";
+    add_bias(e, "that actions follow the states they were moved to is left out");
+  }
+  if (cut.of_reward) {
+    e.equation += ", r_t of sg[s_t]";
+    add_bias(e, "what an action does to later rewards is left out");
+  }
+  return e;
 }
 
 Estimator v_trace(double rho_bar, double c_bar) {
@@ -300,13 +409,6 @@ Estimator clipped_surrogate(double epsilon) {
   return e;
 }
 
-/// One more reason why it is biased, whoever acted.
-void add_bias(Estimator& e, const std::string& why) {
-  const auto add = [&](std::string& bias) { bias += (bias.empty() ? "" : "; ") + why; };
-  add(e.bias);
-  if (e.off_policy) add(e.bias_off_policy);
-}
-
 /// Advantages of the whole batch, minus their mean, over their standard deviation; gamma^t stays outside.
 Estimator with_whitening(Estimator e) {
   e.equation += "   (advantages whitened: minus their mean over the batch, over their standard deviation)";
@@ -340,7 +442,16 @@ std::map<std::string, MakeEstimator, std::less<>>& makers() {
   return of_outside;
 }
 
-/// What its family's definition says, without suffixes.
+/// Where a name of the pathwise family says that the path is cut.
+Cuts cuts_of(const EstimatorName& name) {
+  Cuts cut{.every = name.arguments.empty() ? 0 : static_cast<int>(name.arguments[0]),
+           .differences = name.family->needs.differences};
+  if (const UsedSuffix* stop = name.suffix(SuffixKind::path))
+    (stop->suffix->id == SuffixId::stop_policy ? cut.of_policy : cut.of_reward) = true;
+  return cut;
+}
+
+/// What its family's definition says, without suffixes but for those of a path.
 Estimator defined(const EstimatorName& name, std::string_view typed) {
   const std::vector<double>& x = name.arguments;
   switch (name.id()) {
@@ -383,7 +494,8 @@ Estimator defined(const EstimatorName& name, std::string_view typed) {
     case FamilyId::all_action:
       return all_action();
     case FamilyId::pathwise:
-      return path_derivative();
+    case FamilyId::pathwise_fd:
+      return path_derivative(cuts_of(name));
     case FamilyId::q_value:
       return action_value();
     case FamilyId::td:
@@ -420,6 +532,7 @@ Estimator make_estimator(std::string_view typed) {
     e.needs_constants |= family.needs.constants;
     e.needs_states = family.needs.states;
     e.needs_dynamics = family.needs.dynamics;
+    e.by_differences = family.needs.differences;
     e.needs_greedy = family.needs.greedy;
     e.needs_reference = family.needs.reference;
     e.off_policy = family.off_policy;

@@ -150,6 +150,9 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
   const auto log_pi = log_prob(pi, rows.actions(tape, 0, n));
   const Array<double> log_pi_value = log_pi.value();
 
+  const bool of_scores = std::any_of(estimators.begin(), estimators.end(),
+                                     [](const Estimator* e) { return !e->all_actions && !e->objective; });
+
   // A surrogate reaches theta through log pi alone, so its gradient is the score times its own slope there.
   Array<double> slope = zeros<double>(n, columns);
   int column = 0;
@@ -163,7 +166,8 @@ std::vector<Array<double>> estimate(const std::vector<const Estimator*>& estimat
       for (int k = 0; k < e->weightings; ++k) slope(r, column + k) = part(r, k);
     column += e->weightings;
   }
-  Array<double> all = grouped_grad(log_pi, parameters, offset, slope);  // [G*columns x d]
+  Array<double> all = of_scores ? grouped_grad(log_pi, parameters, offset, slope)  // [G*columns x d]
+                                : zeros<double>(0, 0);
 
   std::vector<Array<double>> out;
   column = 0;

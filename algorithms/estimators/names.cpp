@@ -12,8 +12,8 @@ namespace {
 using enum EstimatorKind;
 
 constexpr EstimatorNeeds kCritic{.critic = true}, kActionValues{.critic = true, .action_values = true},
-    kConstants{.constants = true}, kStates{.constants = true, .states = true}, kDynamics{.dynamics = true},
-    kGreedy{.greedy = true}, kReference{.reference = true};
+    kConstants{.constants = true}, kStates{.constants = true, .states = true}, kGreedy{.greedy = true},
+    kReference{.reference = true};
 
 const EstimatorArgument kGroup{true, [](double G) { return G >= 2 && G <= 1'000'000; }};
 
@@ -32,6 +32,17 @@ EstimatorFamily topr() {
   EstimatorFamily out = of_groups("topr", FamilyId::topr);
   out.off_policy = true;
   return out;
+}
+
+/// A family of derivatives along paths, stopped at every K-th state.
+EstimatorFamily of_paths(const std::string& name, FamilyId id) {
+  return {.pattern = name + "[:K]",
+          .example = name + ":20",
+          .kind = pathwise,
+          .id = id,
+          .needs = {.dynamics = true, .differences = id == FamilyId::pathwise_fd},
+          .arguments = {{.whole = true, .valid = [](double K) { return K >= 1; }, .optional = true}},
+          .rule = "K must be a whole number of at least 1"};
 }
 
 constexpr auto positive = [](double x) { return x > 0; };
@@ -81,7 +92,8 @@ std::deque<EstimatorFamily>& families() {
        .rule = "VARIANT must be one of k1-reward, k1-togo, k1-togo-value, k1-token, k2-loss, k3-loss, "
                "k3-loss-sequence, k3-togo, v32, full-vocabulary, rao-blackwell"},
       {"all-action", "all-action", all_action, FamilyId::all_action, kActionValues},
-      {"pathwise", "pathwise", pathwise, FamilyId::pathwise, kDynamics},
+      of_paths("pathwise", FamilyId::pathwise),
+      of_paths("pathwise-fd", FamilyId::pathwise_fd),
       {"q-value", "q-value", causal, FamilyId::q_value, kActionValues},
       {"td", "td", causal, FamilyId::td, kCritic},
       {.pattern = "nstep:K",
@@ -117,7 +129,8 @@ std::deque<EstimatorFamily>& families() {
 std::deque<EstimatorSuffix>& suffixes() {
   using enum SuffixKind;
   const std::vector<EstimatorKind> of_scores = {whole, causal};
-  const std::string no_scores = "weighs no scores of what was done";
+  const std::string no_scores = "weighs no scores of what was done",
+                    no_path = "follows no path through the dynamics";
   const EstimatorArgument bound{false, positive}, perhaps{.valid = positive, .optional = true},
       below{.valid = [](double x) { return x >= 0 && x <= 1; }}, above{.valid = not_negative};
   static std::deque<EstimatorSuffix> all = {
@@ -186,6 +199,8 @@ std::deque<EstimatorSuffix>& suffixes() {
        SuffixId::undiscounted,
        {causal, all_action},
        "carries no gamma^t that +undiscounted could drop"},
+      {"+stop-policy", "+stop-policy", path, SuffixId::stop_policy, {pathwise}, no_path},
+      {"+stop-reward", "+stop-reward", path, SuffixId::stop_reward, {pathwise}, no_path},
   };
   return all;
 }

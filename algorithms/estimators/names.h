@@ -38,6 +38,7 @@ enum class FamilyId {
   kl,
   all_action,
   pathwise,
+  pathwise_fd,
   q_value,
   td,
   nstep,
@@ -61,6 +62,7 @@ struct EstimatorNeeds {
   bool constants = false;      // of an oracle or a pilot
   bool states = false;         // constants of each state, which tabular worlds alone have
   bool dynamics = false;       // to differentiate
+  bool differences = false;    // and that by finite differences
   bool greedy = false;         // what the likeliest actions return from each start
   bool reference = false;      // a policy that divergences are taken to
 };
@@ -86,11 +88,13 @@ struct EstimatorFamily {
   std::string rule = {};  // what its arguments must be, to stand before ", as in rloo:4"
   bool (*together)(const std::vector<double>& arguments) = nullptr;  // whether they go together; null: all do
 
-  std::string_view name() const { return std::string_view(pattern).substr(0, pattern.find(':')); }
+  std::string_view name() const { return std::string_view(pattern).substr(0, pattern.find_first_of("[:")); }
 };
 
 enum class SuffixId {
   outside,  // of add_suffix
+  stop_policy,
+  stop_reward,
   seq_mean,
   token_mean,
   constant,
@@ -109,7 +113,7 @@ enum class SuffixId {
 };
 
 /// What a suffix changes. A name has one of each at most, in this order.
-enum class SuffixKind { aggregation, sampling, importance, normalisation, discount };
+enum class SuffixKind { path, aggregation, sampling, importance, normalisation, discount };
 
 /// A row of the table of suffixes.
 struct EstimatorSuffix {

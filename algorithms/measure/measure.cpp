@@ -217,7 +217,8 @@ Constants pilot_constants(const World& world, const Policy& policy, const Parame
   Constants c;
   c.gamma = world.gamma;
   c.mean_return_to_go.assign(static_cast<std::size_t>(world.T), 0);
-  c.dynamics = world.lqg;
+  c.dynamics = world.dynamics;
+  c.differences = world.differences;
   std::vector<double> running(static_cast<std::size_t>(world.T), 0), S2, S2R;
   const int states = world.mdp ? world.mdp->S : 0;
   const int features = states ? states + 3 : 2 * world.observation + 4;

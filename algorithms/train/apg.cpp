@@ -6,15 +6,41 @@
 
 namespace lowvar {
 
-ApgOptions apg_recipe(const World& world) { return {.gamma = world.gamma}; }
+ApgOptions apg_recipe(const World& world) {
+  ApgOptions o{.gamma = world.gamma};
+  if (!world.linear) o.learning_rate = 0.01;  // of a network
+  return o;
+}
+
+namespace {
+
+/// Of a trajectory, at most.
+int steps_of(const ApgOptions& o, const World& world) { return o.horizon ? o.horizon : world.T; }
+
+}  // namespace
 
 void check(const ApgOptions& o, const World& world) {
-  expect(world.lqg != nullptr, "apg differentiates the dynamics, and those of ", world.id, " are not known");
+  const EstimatorFamily& family = *parse_estimator(o.estimator).family;
+  expect(family.kind == EstimatorKind::pathwise, "estimator, ", o.estimator,
+         ", must be pathwise or pathwise-fd, which may be stopped, as in pathwise:20, for apg follows "
+         "derivatives "
+         "of paths");
+  expect(family.needs.differences ? world.differences != nullptr : world.dynamics != nullptr,
+         "apg differentiates the dynamics, and those of ", world.id, " are not known",
+         world.differences ? "; with estimator pathwise-fd it takes their finite differences" : "");
   at_least_one({{"trajectories", o.trajectories}});
-  at_most(1e8, {{"trajectories x horizon", static_cast<double>(o.trajectories) * world.T}});
+  not_negative({{"horizon", o.horizon}});
+  at_most(world.T, {{"horizon", o.horizon}});
+  at_most(1e8, {{"trajectories x horizon", static_cast<double>(o.trajectories) * steps_of(o, world)}});
+  check_hidden(o.hidden);
+  positive({{"policy_gain", o.policy_gain}});
   from_zero_to_one({{"gamma", o.gamma}});
   positive({{"learning_rate", o.learning_rate}});
   not_negative({{"max_gradient_norm", o.max_gradient_norm}});
+}
+
+long first_batch(const ApgOptions& o, const World& world) {
+  return static_cast<long>(o.trajectories) * steps_of(o, world);
 }
 
 namespace {
@@ -23,11 +49,11 @@ class ApgRun final : public Run {
  public:
   ApgRun(const World& world, const ApgOptions& options, long steps, std::uint64_t seed)
       : world_(world), o_(options), total_(steps) {
-    l_.seed = seed;
-    l_.policy = {Linear{world.observation, world.m}, Head::gaussian};
-    Rng rng(seed, "policy-init");
-    l_.parameters = initialise(l_.policy, rng, o_.log_std);
-    l_.policy_arrays = l_.parameters.size();
+    const NetworkOptions networks{.hidden = o_.hidden,
+                                  .activation = o_.activation,
+                                  .policy_gain = o_.policy_gain,
+                                  .log_std = o_.log_std};
+    l_ = new_learner<double>(world, networks, {.critic = CriticKind::none}, seed);
   }
 
   bool goes_on() const override { return l_.step + batch_steps() <= total_; }
@@ -39,13 +65,14 @@ class ApgRun final : public Run {
                         .learning_rate = o_.anneal ? o_.learning_rate * (1 - done) : o_.learning_rate};
     const int N = o_.trajectories, first = next_episode(l_.episodes, N);
     l_.episodes += N;
-    const Trajectories batch =
-        world_.sample(l_.policy, l_.parameters, world_.T, {l_.seed, "train" + l_.branch, first, N});
+    const Trajectories batch = world_.sample(l_.policy, l_.parameters, steps_of(o_, world_),
+                                             {l_.seed, "train" + l_.branch, first, N});
     watcher.saw(whole_episodes(batch, l_.step));
-    const Estimator pathwise = make_estimator("pathwise");
+    const Estimator pathwise = make_estimator(o_.estimator);
     Constants constants;
     constants.gamma = o_.gamma;
-    constants.dynamics = world_.lqg;
+    constants.dynamics = world_.dynamics;
+    constants.differences = world_.differences;
     auto up = policy_gradient_estimate(pathwise, l_.policy, l_.parameters, batch, constants);
     Gradient<double> g;
     std::size_t k = 0;
@@ -69,7 +96,11 @@ class ApgRun final : public Run {
   Parameters policy_parameters() const override { return l_.parameters; }
   long updates() const override { return l_.update; }
   long steps() const override { return l_.step; }
-  double work() const override { return seconds_of(4 * static_cast<double>(l_.step), 0); }  // gains are few
+  double work() const override {
+    double parameters = 0;
+    for (const auto& x : l_.parameters) parameters += static_cast<double>(x.size());
+    return seconds_of(4 * static_cast<double>(l_.step), parameters);
+  }
   std::unique_ptr<Run> clone() const override { return std::make_unique<ApgRun>(*this); }
   std::vector<std::byte> store() const override { return stored(l_); }
   void restore(std::span<const std::byte> learner) override {
@@ -84,7 +115,7 @@ class ApgRun final : public Run {
     return out;
   }
 
-  long batch_steps() const { return static_cast<long>(o_.trajectories) * world_.T; }
+  long batch_steps() const { return first_batch(o_, world_); }
 
  private:
   const World& world_;
@@ -94,10 +125,6 @@ class ApgRun final : public Run {
 };
 
 }  // namespace
-
-long first_batch(const ApgOptions& o, const World& world) {
-  return static_cast<long>(o.trajectories) * world.T;
-}
 
 std::unique_ptr<Run> start(const ApgOptions& o, const World& world, long steps, std::uint64_t seed) {
   return std::make_unique<ApgRun>(world, o, steps, seed);

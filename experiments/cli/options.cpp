@@ -86,13 +86,15 @@ void expect_suits(const Subject& subject, const Estimator& e, bool off_policy) {
          "such as +is-sequence take data of another policy");
   expect(!e.of_divergence || (world.sequences && world.sequences->reference.size() > 0), "estimator '",
          e.name, "' is of the divergence from a reference policy, and ", world.id, " says none");
-  expect(!e.needs_greedy || world.mdp, "estimator '", e.name,
-         "' needs what the likeliest actions return, and ", world.id, " has no states to tabulate");
+  expect(!e.needs_greedy || world.mdp || world.differences, "estimator '", e.name,
+         "' needs what the likeliest actions return, which is random in ", world.id, ", or not known");
   expect(!e.needs_states || world.mdp, "estimator '", e.name, "' needs a baseline of each state, and ",
          world.id, " has no states to tabulate");
-  expect(!e.needs_dynamics || world.lqg, "estimator '", e.name,
-         "' needs dynamics that can be differentiated, which here are those of single-integrator and "
-         "double-integrator");
+  expect(!e.needs_dynamics || e.by_differences || world.dynamics, "estimator '", e.name,
+         "' needs dynamics that can be differentiated, and those of ", world.id, " are not",
+         world.differences ? "; pathwise-fd takes finite differences" : "");
+  expect(!e.by_differences || world.differences, "estimator '", e.name,
+         "' needs states and actions that are numbers, and no noise, which ", world.id, " has not");
   expect(!e.needs_action_values || world.A > 0, "estimator '", e.name,
          "' needs Q(s, a) for choices of action, and those of ", world.id, " are vectors");
 }
