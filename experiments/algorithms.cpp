@@ -116,7 +116,10 @@ Json model_as_json(const Model& model) {
   if (const auto* linear = std::get_if<Linear>(&model))
     return {{"inputs", linear->inputs}, {"outputs", linear->outputs}};
   const auto& mlp = std::get<Mlp>(model);
-  return {{"sizes", mlp.sizes}, {"activation", mlp.activation == Activation::tanh ? "tanh" : "relu"}};
+  Json out{{"sizes", mlp.sizes}, {"activation", mlp.activation == Activation::tanh ? "tanh" : "relu"}};
+  if (const Normaliser& seen = mlp.normaliser; !seen.mean.empty())
+    out["normaliser"] = {{"mean", seen.mean}, {"deviation", seen.deviation}, {"limit", seen.limit}};
+  return out;
 }
 
 /// Rows that states share, and what was written, are the world's.
@@ -143,6 +146,16 @@ Model model_from(const Json& json, const World& world, const std::string& where)
   expect(mlp.sizes.size() >= 2, where,
          ": the sizes of a network are those of its inputs, layers and outputs");
   mlp.activation = json.at("activation") == "relu" ? Activation::relu : Activation::tanh;
+  if (json.contains("normaliser")) {
+    const Json& seen = json.at("normaliser");
+    mlp.normaliser = {seen.at("mean"), seen.at("deviation"), seen.at("limit")};
+    const auto& [mean, deviation, limit] = mlp.normaliser;
+    const auto inputs = static_cast<std::size_t>(mlp.sizes.front());
+    expect(mean.size() == inputs && deviation.size() == inputs && limit >= 0 &&
+               std::all_of(deviation.begin(), deviation.end(), [](double x) { return x > 0; }),
+           where, ": what the network sees is normalised by a mean and a positive deviation of each of its ",
+           inputs, " inputs, within a limit that is not negative");
+  }
   return mlp;
 }
 

@@ -11,12 +11,31 @@ namespace lowvar {
 
 enum class Activation { tanh, relu };
 
-/// Layers x -> act(x W0 + b0) -> ... -> x Wn + bn. sizes = {inputs, hidden..., outputs}.
+/// Units of what is seen: (x - mean) / deviation, component by component, held within +-limit. No mean: x as
+/// it is.
+struct Normaliser {
+  std::vector<double> mean = {}, deviation = {};  // [inputs]
+  double limit = 0;                               // 0: none
+
+  template <class T>
+  Var<T> operator()(Var<T> x, At at = At::current()) const {
+    if (mean.empty()) return x;
+    const CalledFrom here(at);
+    const auto row = [](const std::vector<double>& of) {
+      return Array<T>(from_values<double>(1, static_cast<int>(of.size()), of));
+    };
+    const Var<T> z = (x - row(mean)) / row(deviation);
+    return limit > 0 ? clip(z, static_cast<T>(-limit), static_cast<T>(limit)) : z;
+  }
+};
+
+/// Layers x -> act(x W0 + b0) -> ... -> x Wn + bn of normalised x. sizes = {inputs, hidden..., outputs}.
 struct Mlp {
   std::vector<int> sizes;
   Activation activation = Activation::tanh;
   double hidden_gain = 1.4142135623730951;  // of the orthogonal initialisation
   double output_gain = 1;
+  Normaliser normaliser = {};
 
   int layers() const { return static_cast<int>(sizes.size()) - 1; }
   /// "W0", "b0", "W1", ...
@@ -40,6 +59,7 @@ Var<T> forward(const Mlp& mlp, const std::vector<Var<T>>& theta, Var<T> x, At at
   const int layers = mlp.layers();
   expect(static_cast<int>(theta.size()) == 2 * layers, "mlp: needs ", 2 * layers, " parameter arrays, got ",
          theta.size(), at);
+  x = mlp.normaliser(x);
   for (int l = 0; l < layers; ++l) {
     x = linear(x, theta[static_cast<std::size_t>(2 * l)], theta[static_cast<std::size_t>(2 * l + 1)]);
     if (l + 1 < layers) x = mlp.activation == Activation::tanh ? tanh(x) : relu(x);

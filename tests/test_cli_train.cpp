@@ -173,10 +173,13 @@ TEST(CliTrain, ConfigsAndFlags) {
     const std::string name = entry.path().stem().string();
     const std::size_t bar = name.find('_');
     const std::string algorithm = name.substr(0, bar), rest = name.substr(bar + 1);
-    const std::string env = rest.starts_with("cartpole")   ? "CartPole-v1"
-                            : rest.starts_with("pendulum") ? "Pendulum-v1"
-                                                           : rest;
-    const World world = make_world(env, {}, {});
+    // What is named after no world is for many, those of vectors unless it says otherwise.
+    const bool named =
+        std::any_of(worlds().begin(), worlds().end(), [&](const auto& w) { return w.id == rest; });
+    const World world = make_world(named                          ? rest
+                                   : rest.starts_with("cartpole") ? "CartPole-v1"
+                                                                  : "Pendulum-v1",
+                                   {}, {});
     const auto made = make_algorithm(algorithm, world);
     EXPECT_NO_THROW(read_config(*made, entry.path())) << name;
     EXPECT_NO_THROW(made->check(world, 1'000'000)) << name;
@@ -240,6 +243,15 @@ TEST(CliTrain, PoliciesOfSequencesAreKeptReadAndMeasured) {
     }
     EXPECT_EQ(found, 1) << reader;
   }
+}
+
+TEST(CliTrain, LinearPoliciesOfAnyWorldAreSummedUp) {
+  const auto out = scratch("train_ball");
+  ASSERT_EQ(lowvar("train apg --env ball-and-wall --seeds 0 --steps 1600 --out " + out.string()).status, 0);
+  const auto exact =
+      lowvar("exact --env ball-and-wall --policy run:" + out.string() + " --estimators pathwise");
+  EXPECT_EQ(exact.status, 0) << exact.err;
+  EXPECT_NE(exact.out.find("pathwise"), std::string::npos);
 }
 
 TEST(CliTrain, BadInputGetsOneSentence) {

@@ -89,15 +89,32 @@ Array<double> by_hand(const Model& model, const Parameters& w, const Inputs& inp
   return out;
 }
 
-/// The rollouts of the last of these.
+/// The rollouts of the last of these, with the rewards that its learner sees.
 template <class T>
 Trajectories rollouts(const World& world, const Preparation& o, const std::vector<Learned>& all,
                       std::uint64_t seed) {
   Collector collector(world, o.batch.envs, seed);
   Trajectories batch;
+  std::vector<double> R(static_cast<std::size_t>(o.batch.envs), 0.0), every_R;
   for (const Learned& each : all) {
     const auto theta = converted<T>(std::span<const Array<double>>(each.theta));
     batch = collector(each.policy, std::span<const Array<T>>(theta), o.batch.rollout);
+    for (double& r : batch.reward) r *= o.batch.reward_scale;
+    for (int i = 0; i < batch.size(); ++i) {
+      double& of_env = R[static_cast<std::size_t>(batch.begin(i) / o.batch.rollout)];
+      for (const double r : batch.rewards(i)) every_R.push_back(of_env = r + o.batch.gamma * of_env);
+      if (batch.terminated[static_cast<std::size_t>(i)] || batch.truncated[static_cast<std::size_t>(i)])
+        of_env = 0;
+    }
+  }
+  if (!o.batch.normalise_rewards) return batch;
+  const auto n = static_cast<double>(every_R.size());
+  const double mean = std::accumulate(every_R.begin(), every_R.end(), 0.0) / n;
+  double square = 0;
+  for (const double x : every_R) square += (x - mean) * (x - mean) / n;
+  for (double& r : batch.reward) {
+    r /= std::sqrt(square);
+    if (o.batch.reward_limit > 0) r = std::min(o.batch.reward_limit, std::max(-o.batch.reward_limit, r));
   }
   return batch;
 }
@@ -114,7 +131,7 @@ Trajectories prepared(const World& world, const Preparation& o, const std::vecto
         world.sample(start.policy, start.theta, world.T, {seed, "train", first, o.batch.episodes, e.unit});
   else
     batch = o.in_float ? rollouts<float>(world, o, all, seed) : rollouts<double>(world, o, all, seed);
-  for (double& r : batch.reward) r *= o.batch.reward_scale;
+  for (double& r : batch.reward) r *= o.batch.episodes ? o.batch.reward_scale : 1;
   if (!start.critic) return batch;
 
   const Array<double> V = by_hand(*start.critic, start.w, batch.inputs());
@@ -260,6 +277,29 @@ TEST(OneGradient, EveryOnPolicyTrainerFollowsTheEstimate) {
   EXPECT_EQ(cases["ppo"], 4 * 2 * 2 * 2);
 }
 
+/// What was learnt sees observations as the world gives them, and its networks and critic normalise them.
+TEST(OneGradient, NormalisedObservationsAndRewardsAreFollowedToo) {
+  for (const World& world : {make_world("CartPole-v1", {}, 30), make_world("Pendulum-v1", {}, 9)})
+    for (const char* id : {"a2c", "npg", "trpo", "ppo", "ppo-kl"})
+      for (const char* precision : {"float", "double"})
+        for (const char* limit : {"0", "0.7"}) {
+          Options options = {{"rollout", "20"},
+                             {"envs", "2"},
+                             {"precision", precision},
+                             {"reward_scale", "3"},
+                             {"hidden", "16"},
+                             {"normalise_observations", "true"},
+                             {"observation_limit", limit},
+                             {"normalise_rewards", "true"},
+                             {"reward_limit", limit}};
+          if (std::string(id).starts_with("ppo")) options.insert(options.end(), {{"minibatches", "1"}});
+          for (int update = 0; update < 3; ++update)
+            EXPECT_TRUE(follows(world, *configured(id, world, options), update))
+                << id << " in " << world.id << ", " << precision << ", limit " << limit << ", update "
+                << update;
+        }
+}
+
 TEST(OneGradient, EveryEstimatorThatTrainingTakesIsFollowed) {
   for (const World& world : worlds_of_every_kind())
     for (const char* name : {"togo", "togo-value", "td", "nstep:3", "gae:0.9", "gae:0.9+whitened",
@@ -377,21 +417,24 @@ TEST(OneGradient, FirstMinibatchesAddUpToTheBatch) {
 }
 
 TEST(OneGradient, AnalyticTrainersFollowTheMeanOfPathwiseEstimates) {
-  const World world = make_world("double-integrator", {}, 9);
-  const auto algorithm = configured("apg", world, {{"gamma", "0.9"}});
-  const auto [g, learned] = followed(world, *algorithm, 3, 0);
-  const Learned& start = learned.front();
-  const Trajectories batch = world.sample(start.policy, start.theta, world.T, {3, "train", 0, 16});
-  Constants constants;
-  constants.gamma = 0.9;
-  constants.dynamics = world.lqg;
-  const Estimator e = make_estimator("pathwise");
-  const Array<double> each =
-      estimate({&e}, start.policy, start.theta, batch, batch.offset, constants).front();
-  std::vector<double> mean(each.shape(1));
-  for (int i = 0; i < batch.size(); ++i)
-    for (std::size_t j = 0; j < mean.size(); ++j) mean[j] += each(i, j) / batch.size();
-  EXPECT_LT(distance(g, mean), 1e-12 * distance(mean, std::vector<double>(mean.size(), 0)));
+  for (const auto& [id, estimator] : std::vector<std::pair<const char*, const char*>>{
+           {"double-integrator", "pathwise"}, {"Pendulum-v1", "pathwise:4"}}) {
+    const World world = make_world(id, {}, 9);
+    const auto algorithm = configured("apg", world, {{"gamma", "0.9"}, {"estimator", estimator}});
+    const auto [g, learned] = followed(world, *algorithm, 3, 0);
+    const Learned& start = learned.front();
+    const Trajectories batch = world.sample(start.policy, start.theta, world.T, {3, "train", 0, 16});
+    Constants constants;
+    constants.gamma = 0.9;
+    constants.dynamics = world.dynamics;
+    const Estimator e = make_estimator(estimator);
+    const Array<double> each =
+        estimate({&e}, start.policy, start.theta, batch, batch.offset, constants).front();
+    std::vector<double> mean(each.shape(1));
+    for (int i = 0; i < batch.size(); ++i)
+      for (std::size_t j = 0; j < mean.size(); ++j) mean[j] += each(i, j) / batch.size();
+    EXPECT_LT(distance(g, mean), 1e-12 * distance(mean, std::vector<double>(mean.size(), 0))) << id;
+  }
 }
 
 /// Silver et al. 2014, eq. 9, on the transitions that the buffer holds after its warm-up.

@@ -26,6 +26,14 @@ Learned learn(const std::string& id, const World& world, long steps, std::uint64
   return train(world, *make_algorithm(id, world), steps, seed);
 }
 
+/// All options that a page has, by name, as --set sets them.
+std::unique_ptr<Algorithm> with(const std::string& id, const World& world,
+                                std::initializer_list<std::pair<const char*, const char*>> options) {
+  auto out = make_algorithm(id, world);
+  for (const auto& [key, value] : options) set_option(*out, key, value, "");
+  return out;
+}
+
 TEST(Train, TrustRegionsHoldAtEveryStep) {
   const World world = make_world("CartPole-v1", {}, {});
   TrpoOptions o = trpo_recipe(world);
@@ -44,7 +52,7 @@ TEST(Train, TrustRegionsHoldAtEveryStep) {
   EXPECT_GE(moved, 15);  // an update that never moves holds any trust region
 }
 
-TEST(Train, RunningMomentsAreThoseOfAllRowsAndFoldIntoANetwork) {
+TEST(Train, RunningMomentsAreThoseOfAllRowsAndNormaliseWhatANetworkSees) {
   Rng rng(2, "test");
   Array<double> all = zeros<double>(50, 3);
   for (double& x : values(all)) x = 1000 + rng.normal();
@@ -65,14 +73,26 @@ TEST(Train, RunningMomentsAreThoseOfAllRowsAndFoldIntoANetwork) {
   EXPECT_EQ(moments.deviation(2), 1);
 
   const Mlp mlp{{3, 5, 2}};
-  Parameters w = initialise(mlp, rng);
-  Array<double> normalised = all;
-  moments.normalise(normalised);
-  Tape<double> tape;
-  const Array<double> expected = forward(mlp, tape.parameters(w), tape.data(normalised)).value();
-  moments.fold_into(std::span(w));
-  const Array<double> got = forward(mlp, tape.parameters(w), tape.data(all)).value();
-  for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got.data()[k], expected.data()[k], 1e-11);
+  const Parameters w = initialise(mlp, rng);
+  for (const double limit : {0.0, 1.5}) {
+    Array<double> normalised = all;
+    int held = 0;
+    for (int i = 0; i < 50; ++i)
+      for (std::size_t j = 0; j < 3; ++j) {
+        double& z = row(normalised, i)[j];
+        z = (z - moments.mean(j)) / moments.deviation(j);
+        if (limit == 0 || std::abs(z) <= limit) continue;
+        z = z > 0 ? limit : -limit;
+        ++held;
+      }
+    EXPECT_EQ(held > 3, limit > 0);
+    Mlp of_raw = mlp;
+    of_raw.normaliser = moments.normaliser(limit);
+    Tape<double> tape;
+    const Array<double> expected = forward(mlp, tape.parameters(w), tape.data(normalised)).value();
+    const Array<double> got = forward(of_raw, tape.parameters(w), tape.data(all)).value();
+    for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got.data()[k], expected.data()[k], 1e-11);
+  }
 }
 
 /// Rewards in other units, by a power of two, so that not a bit may change.
@@ -97,6 +117,7 @@ TEST(Train, APolicyOfNormalisedObservationsIsStoredAsOneOfRawOnes) {
   PpoOptions o = ppo_recipe(world);
   o.networks.precision = Precision::float64;
   o.batch.normalise_observations = true;
+  o.batch.observation_limit = 0.7;  // in force on many a row
   o.epochs = 1;
   o.networks.hidden = {8};
   double divergence = 0;
@@ -105,6 +126,69 @@ TEST(Train, APolicyOfNormalisedObservationsIsStoredAsOneOfRawOnes) {
   o.step.learning_rate = 1e-12;  // the policy stays where it is: what acted and what is evaluated must agree
   train(world, *algorithm(o), 4 * o.batch.steps(), 0, watcher);
   EXPECT_LT(divergence, 1e-10);
+}
+
+/// What is held is what is asked to be, where it is normalised.
+TEST(Train, NormalisedObservationsAndRewardsAreHeldWithinTheirLimits) {
+  const World world = make_world("Pendulum-v1", {}, {});
+  PpoOptions o = ppo_recipe(world);
+  o.epochs = 1;
+  o.networks.hidden = {8};
+  double seen = 0, paid = 0;
+  Watcher watcher;
+  watcher.weighed = [&](const WeighedBatch& w) {
+    seen = paid = 0;
+    for (const auto* x : {&w.batch.observation, &w.batch.final_observation})
+      for (const double each : x->as<double>()) seen = std::max(seen, std::abs(each));
+    for (const double each : w.batch.reward) paid = std::max(paid, std::abs(each));
+  };
+  const auto second_batch = [&] {
+    const auto run = algorithm(o)->start(world, 1'000'000, 0);
+    run->update(watcher), run->update(watcher);
+  };
+  o.batch.normalise_observations = o.batch.normalise_rewards = true;
+  o.batch.observation_limit = o.batch.reward_limit = 0;
+  second_batch();
+  EXPECT_GT(seen, 1.5);
+  EXPECT_GT(paid, 0.08);
+  o.batch.observation_limit = 1.25, o.batch.reward_limit = 0.0625;
+  second_batch();
+  EXPECT_EQ(seen, 1.25);
+  EXPECT_EQ(paid, 0.0625);
+  o.batch.normalise_observations = o.batch.normalise_rewards = false;  // and else the world's own
+  second_batch();
+  EXPECT_GT(seen, 5);
+  EXPECT_GT(paid, 5);
+}
+
+/// A normaliser is a part of the policy and of the critic: written, read, evaluated, and refused where it is
+/// none.
+TEST(Train, APolicyOfNormalisedObservationsIsWrittenAndRead) {
+  const World world = make_world("Pendulum-v1", {}, {});
+  const auto algorithm =
+      with("ppo", world, {{"normalise_observations", "true"}, {"observation_limit", "1"}, {"hidden", "8"}});
+  const Learned learned = train(world, *algorithm, 2 * 4096, 0);
+  EXPECT_EQ(std::get<Mlp>(learned.policy.model).normaliser.mean.size(), 3u);
+  const auto file = std::filesystem::temp_directory_path() / join("lowvar-", getpid(), ".json");
+  const std::string json = learned_as_json(world, learned);
+  std::ofstream(file) << json;
+  const Learned read = read_learned(file, world);
+  EXPECT_EQ(learned_as_json(world, read), json);
+  const auto returns = evaluate(world, read.policy, read.theta, 3, 1);
+  EXPECT_EQ(returns, evaluate(world, learned.policy, learned.theta, 3, 1));
+  Policy without = learned.policy;
+  std::get<Mlp>(without.model).normaliser = {};
+  EXPECT_NE(returns, evaluate(world, without, learned.theta, 3, 1));
+  for (const auto& [from, to] : {std::pair{"\"limit\":1", "\"limit\":-1"},
+                                 {"\"deviation\":[", "\"deviation\":[0,"},
+                                 {"\"mean\":[", "\"mean\":[null,"}}) {
+    std::string spoilt = json;
+    ASSERT_NE(spoilt.find(from), std::string::npos) << from;
+    spoilt.replace(spoilt.find(from), std::string(from).size(), to);
+    std::ofstream(file) << spoilt;
+    EXPECT_THROW(read_learned(file, world), Error) << to;
+  }
+  std::filesystem::remove(file);
 }
 
 TEST(Train, NaturalDirectionIsThatOfADenseSolve) {
@@ -231,6 +315,35 @@ TEST(Train, AnalyticGradientsFindTheRiccatiGain) {
   EXPECT_NEAR(learned.theta[0](0, 0), K, 0.1 * std::abs(K));
 }
 
+TEST(Train, AnalyticGradientsBalanceANetworksPole) {
+  const World world = make_world("CartPoleBalance-v0", {}, {});
+  const auto mean_return = [&](const char* estimator) {
+    const auto algorithm = with("apg", world, {{"trajectories", "2"}, {"estimator", estimator}});
+    const Learned learned = train(world, *algorithm, 20'000, 0);
+    const auto returns = evaluate(world, learned.policy, learned.theta, 20, 7);
+    return std::accumulate(returns.begin(), returns.end(), 0.0) / 20;
+  };
+  EXPECT_GT(mean_return("pathwise"), 450);
+  EXPECT_LT(mean_return("pathwise:1"), 200);  // what a push does in one step is not enough
+}
+
+TEST(Train, AnalyticGradientsAreOfPathsThatCanBeFollowed) {
+  const auto refusal = [](const char* id, const char* estimator) -> std::string {
+    const World world = make_world(id, {}, {});
+    try {
+      with("apg", world, {{"estimator", estimator}})->check(world, 1'000'000);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal("Pendulum-v1", "pathwise:20+stop-policy"), "");
+  EXPECT_EQ(refusal("Pendulum-v1", "pathwise-fd"), "");
+  EXPECT_NE(refusal("Pendulum-v1", "togo").find("must be pathwise"), std::string::npos);
+  EXPECT_NE(refusal("CartPole-v1", "pathwise").find("are not known"), std::string::npos);
+  EXPECT_NE(refusal("double-integrator:0.1", "pathwise-fd").find("are not known"), std::string::npos);
+}
+
 TEST(Train, DdpgImprovesOnThePendulum) {
   const World world = make_world("Pendulum-v1", {}, {});
   DdpgOptions o = ddpg_recipe(world);
@@ -302,11 +415,16 @@ TEST(Train, ALearnerOfOtherShapesIsRefused) {
     const char* value;
   };
   const std::vector<Case> cases = {
-      {"ppo", "CartPole-v1", "hidden", "4"},       {"ppo", "CartPole-v1", "envs", "3"},
-      {"ppo", "CartPole-v1", "hidden", "8,8"},     {"trpo", "CartPole-v1", "hidden", "4"},
-      {"reinforce-baseline", "CartPole-v1", "hidden", "4"}, {"a3c", "CartPole-v1", "hidden", "4"},
-      {"a3c", "CartPole-v1", "envs", "3"},         {"ddpg", "Pendulum-v1", "hidden", "4"},
-      {"ddpg", "Pendulum-v1", "envs", "3"},        {"ddpg", "Pendulum-v1", "buffer", "20"},
+      {"ppo", "CartPole-v1", "hidden", "4"},
+      {"ppo", "CartPole-v1", "envs", "3"},
+      {"ppo", "CartPole-v1", "hidden", "8,8"},
+      {"trpo", "CartPole-v1", "hidden", "4"},
+      {"reinforce-baseline", "CartPole-v1", "hidden", "4"},
+      {"a3c", "CartPole-v1", "hidden", "4"},
+      {"a3c", "CartPole-v1", "envs", "3"},
+      {"ddpg", "Pendulum-v1", "hidden", "4"},
+      {"ddpg", "Pendulum-v1", "envs", "3"},
+      {"ddpg", "Pendulum-v1", "buffer", "20"},
   };
   for (const Case& each : cases) {
     const World world = make_world(each.world, {}, {});
@@ -346,7 +464,6 @@ TEST(Train, EveryPartOfALearnerIsHeldToItsShape) {
       [](auto& l) { l.policy_adam.v[0] = zeros<float>(1, 1); },
       [](auto& l) { l.critic_adam.v[0] = zeros<float>(1, 1); },
       [](auto& l) { l.policy_adam.t = -1; },
-      [](auto& l) { l.acted_on.add(zeros<double>(3, 3)); },
       [](auto& l) { l.observed = {}, l.observed.add(zeros<double>(3, 5)); },
       [](auto& l) { l.returned = l.observed; },
       [](auto& l) { l.update = -1; },
@@ -360,14 +477,6 @@ TEST(Train, EveryPartOfALearnerIsHeldToItsShape) {
   }
   EXPECT_EQ(next_episode(5, 3), 5);
   EXPECT_THROW(next_episode(std::numeric_limits<int>::max() - 2, 3), Error);
-}
-
-/// All options that a page has, by name, as --set sets them.
-std::unique_ptr<Algorithm> with(const std::string& id, const World& world,
-                                std::initializer_list<std::pair<const char*, const char*>> options) {
-  auto out = make_algorithm(id, world);
-  for (const auto& [key, value] : options) set_option(*out, key, value, "");
-  return out;
 }
 
 /// The sentence that refuses it; empty where nothing does.
@@ -385,6 +494,128 @@ World world_of_two_starts() {
   return tabular_world("two-starts", make_mdp(3, 2, 1, 1, {0.5, 0.5, 0}, {0, 0, 1}, [](int s, int) {
                          return std::vector<Outcome>{{2, 1, s == 0 ? 0.0 : 10.0}};
                        }));
+}
+
+// ---- PPO's details, one by one ----
+
+TEST(Train, NetworksBeginAsTheirOptionsSay) {
+  const World world = make_world("Pendulum-v1", {}, {});
+  NetworkOptions networks{.hidden = {8}, .policy_gain = 0.25, .log_std = -0.5};
+  const auto l = new_learner<double>(world, networks, {}, 0);
+  const auto norm = [](const Array<double>& x) {
+    return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
+  };
+  EXPECT_NEAR(norm(l.parameters[0]), std::sqrt(2.0 * 3), 1e-12);  // 3 orthonormal rows, times sqrt 2
+  EXPECT_NEAR(norm(l.parameters[2]), 0.25, 1e-12);
+  EXPECT_EQ(l.parameters[1], (zeros<double>(1, 8)));
+  EXPECT_EQ(l.parameters[4], (full<double>(1, 1, -0.5)));  // one for each component, of no state
+  EXPECT_NEAR(norm(l.parameters[7]), 1, 1e-12);            // the critic's last layer
+  networks.initialisation = Initialisation::uniform;
+  const auto uniform = new_learner<double>(world, networks, {}, 0);
+  for (const double x : uniform.parameters[2]) EXPECT_LE(std::abs(x), 1 / std::sqrt(8.0));
+  EXPECT_NE(norm(uniform.parameters[2]), 0.25);
+}
+
+TEST(Train, LearningRatesFallToZeroWhereTheyAreToldTo) {
+  const World world = make_world("CartPole-v1", {}, {});
+  PpoOptions o = ppo_recipe(world);
+  o.networks.hidden = {8};
+  constexpr int updates = 5;
+  for (const bool anneal : {true, false}) {
+    o.step.anneal = anneal;
+    Watcher watcher;
+    watcher.update = [&](const UpdateReport& u) {
+      const double left = anneal ? 1 - static_cast<double>(u.update) / updates : 1;
+      EXPECT_DOUBLE_EQ(u.learning_rate, left * o.step.learning_rate);
+    };
+    train(world, *algorithm(o), updates * o.batch.steps(), 0, watcher);
+  }
+}
+
+TEST(Train, NormsAreClippedOverPolicyAndCriticTogether) {
+  const auto of = [](double x, double y) {
+    return Gradient<double>{.g = {full<double>(1, 1, x), full<double>(2, 1, y)}};
+  };
+  auto g = of(1, 2);  // of norm 3
+  clip_norm(g, 4);
+  EXPECT_EQ(g.g, of(1, 2).g);
+  clip_norm(g, 0);
+  EXPECT_EQ(g.g, of(1, 2).g);
+  clip_norm(g, 1.5);
+  EXPECT_EQ(g.g, of(0.5, 1).g);
+}
+
+/// An update ends after the epoch in which the policy has gone too far.
+TEST(Train, AnUpdateStopsAtItsDivergence) {
+  const World world = make_world("Pendulum-v1", {}, {});
+  PpoOptions o = ppo_recipe(world);
+  o.networks.hidden = {8};
+  o.epochs = 6;
+  const auto update = [&](double kl_stop) {
+    o.kl_stop = kl_stop;
+    int steps = 0;
+    Watcher watcher;
+    watcher.gradient = [&](const std::vector<double>&) { ++steps; };
+    const UpdateReport report = algorithm(o)->start(world, 1'000'000, 0)->update(watcher);
+    return std::pair{steps, report.kl};
+  };
+  const auto [all, far] = update(0);
+  EXPECT_EQ(all, o.epochs * o.minibatches);
+  EXPECT_EQ(update(1e9).first, all);
+  EXPECT_EQ(update(1e-12).first, o.minibatches);
+  const auto [some, kl] = update(far / 2);
+  EXPECT_LT(some, all);
+  EXPECT_GT(some, o.minibatches);
+  EXPECT_EQ(some % o.minibatches, 0);
+  EXPECT_GT(kl, far / 2);
+}
+
+/// (V - G)^2 / 2 or that of V held near its old value, whichever is larger.
+TEST(Train, ClippedValueLossesAreThoseOfTheFormula) {
+  Trajectories batch;
+  std::vector<double> target;
+  std::vector<int> rows;
+  Array<double> V = zeros<double>(27, 1);
+  double loss = 0;
+  std::vector<double> slope;
+  for (const double old : {-0.3, 0.0, 0.4})
+    for (const double now : {-1.0, 0.05, 0.9})
+      for (const double G : {-1.5, 0.1, 1.2}) {
+        const auto s = rows.size();
+        batch.state.push_back(static_cast<int>(s)), rows.push_back(static_cast<int>(s));
+        batch.action.push_back(0), batch.reward.push_back(0), batch.log_mu.push_back(0);
+        batch.value.push_back(old), target.push_back(G);
+        V(s, 0) = now;
+        const double held = std::min(old + 0.2, std::max(old - 0.2, now));
+        const bool by_held = std::abs(held - G) > std::abs(now - G);
+        loss += std::pow((by_held ? held : now) - G, 2) / 2;
+        slope.push_back(by_held ? (held == now ? now - G : 0) : now - G);
+      }
+  batch.offset = {0, 27};
+  const CriticObjective critic{.model = Table{27, 1}, .coefficient = 0.5, .clip = 0.2};
+  const CriticTerm term{critic, target};
+  const auto g = gradient<double>(nullptr, &term, {V}, 0, batch, rows);
+  EXPECT_NEAR(g.value_loss, loss, 1e-12);
+  int held = 0;
+  for (std::size_t s = 0; s < slope.size(); ++s) {
+    EXPECT_NEAR(g.g[0](s, 0), 0.5 * slope[s] / 27, 1e-15) << s;
+    held += slope[s] == 0;
+  }
+  EXPECT_GT(held, 5);
+}
+
+/// The policy and the targets of DDPG move once in so many updates of the critic.
+TEST(Train, DdpgsPolicyFollowsItsCriticAtItsOwnPace) {
+  const World world = make_world("Pendulum-v1", {}, {});
+  for (const auto& [every, climbs] : {std::pair{"1", 68}, {"2", 34}, {"3", 23}}) {
+    int count = 0;
+    Watcher watcher;
+    watcher.gradient = [&](const std::vector<double>&) { ++count; };
+    train(world,
+          *with("ddpg", world, {{"warmup", "32"}, {"batch", "16"}, {"hidden", "8"}, {"policy_every", every}}),
+          99, 0, watcher);
+    EXPECT_EQ(count, climbs) << every;
+  }
 }
 
 TEST(Train, GroupsShareTheirStart) {

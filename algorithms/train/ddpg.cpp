@@ -17,7 +17,8 @@ void check(const DdpgOptions& o, const World& world) {
                 {"buffer", o.buffer},
                 {"batch", o.batch},
                 {"update_every", o.update_every},
-                {"updates", o.updates}});
+                {"updates", o.updates},
+                {"policy_every", o.policy_every}});
   at_most(1e6, {{"envs", o.envs}, {"batch", o.batch}});
   expect(o.batch <= o.buffer, "batch, ", o.batch, ", cannot be larger than buffer, ", o.buffer);
   expect(o.warmup >= 0, "warmup must not be negative, got ", o.warmup);
@@ -241,8 +242,8 @@ class DdpgRun final : public Run {
     watcher.saw(ended);
   }
 
-  /// Minimise (y - Q(s, a; w))^2 with y = r + gamma Q'(s', mu'(s')), climb Q(s, mu(s; theta)), move the
-  /// targets.
+  /// Minimise (y - Q(s, a; w))^2 with y = r + gamma Q'(s', mu'(s')); where it is time, climb
+  /// Q(s, mu(s; theta)) and move the targets.
   void learn(UpdateReport& report, const Watcher& watcher) {
     std::vector<int> rows;
     Rng rng(seed_, "replay", static_cast<std::uint32_t>(l_.update));
@@ -259,6 +260,9 @@ class DdpgRun final : public Run {
           return sum(o_.critic_loss == CriticLoss::huber ? huber(error, 1) : square(error));
         });
     adam_step(l_.w, of_critic.grad, l_.critic_adam, {.learning_rate = o_.critic_learning_rate});
+    report.value_loss = static_cast<double>(of_critic.value);
+    report.gradient_norm = UpdateReport::none;
+    if (l_.update % o_.policy_every != 0) return;
 
     const auto of_policy = mean_over(
         o_.batch, l_.theta, [&](Tape<T>& tape, const std::vector<Var<T>>& theta, int begin, int end) {
@@ -277,7 +281,6 @@ class DdpgRun final : public Run {
 
     follow(l_.theta_target, l_.theta, o_.tau);
     follow(l_.w_target, l_.w, o_.tau);
-    report.value_loss = static_cast<double>(of_critic.value);
     report.gradient_norm = std::sqrt(square_norm);
   }
 

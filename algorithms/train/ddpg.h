@@ -20,6 +20,7 @@ struct DdpgOptions {
   int warmup = 1000;     // steps with uniformly random actions before learning begins
   int update_every = 1;  // steps of each environment between updates
   int updates = 1;       // at a time
+  int policy_every = 1;  // updates of the critic for one of the policy and the targets
 
   Noise noise = Noise::gaussian;  // or of Ornstein and Uhlenbeck, correlated in time
   double noise_std = 0.1;         // in units of half the range of an action's component
@@ -35,7 +36,8 @@ struct DdpgOptions {
     f("envs", envs), f("gamma", gamma), f("truncation", truncation), f("reward_scale", reward_scale);
     f("hidden", hidden), f("activation", activation);
     f("buffer", buffer), f("batch", batch), f("warmup", warmup), f("update_every", update_every);
-    f("updates", updates), f("noise", noise), f("noise_std", noise_std), f("ou_theta", ou_theta);
+    f("updates", updates), f("policy_every", policy_every);
+    f("noise", noise), f("noise_std", noise_std), f("ou_theta", ou_theta);
     f("learning_rate", learning_rate), f("critic_learning_rate", critic_learning_rate);
     f("critic_loss", critic_loss), f("tau", tau);
   }

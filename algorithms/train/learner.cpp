@@ -14,7 +14,7 @@ Model model_of(const World& world, const NetworkOptions& o, int outputs, double 
     return own.model;
   }
   if (world.mdp) return Table{world.mdp->S, outputs};
-  if (world.lqg && !of_critic) return Linear{world.observation, outputs};
+  if (world.linear && !of_critic) return Linear{world.observation, outputs};
   Mlp mlp{.sizes = {world.observation}, .activation = o.activation, .output_gain = gain};
   mlp.sizes.insert(mlp.sizes.end(), o.hidden.begin(), o.hidden.end());
   mlp.sizes.push_back(outputs);
@@ -57,7 +57,7 @@ void expect_shapes(const Learner<T>& l, const Arrays<T>& like) {
   expect_shapes<T>("policy_adam", l.policy_adam, all.first(l.policy_arrays));
   expect_shapes<T>("critic_adam", l.critic_adam, all.subspan(l.policy_arrays));
   const std::size_t inputs = like.front().shape(0);
-  expect(l.acted_on.fits(inputs) && l.observed.fits(inputs) && l.returned.fits(1),
+  expect(l.observed.fits(inputs) && l.returned.fits(1),
          "the stored learner's running moments are of other observations than the run's");
   expect_counts({{"update", l.update}, {"step", l.step}, {"episodes", l.episodes}});
 }
@@ -88,24 +88,19 @@ Learner<T> new_learner(const World& world, const NetworkOptions& networks, const
   return out;
 }
 
-template <class T>
-Arrays<T> of_raw_observations(const Learner<T>& l, bool normalised) {
-  Arrays<T> x = l.parameters;
-  if (!normalised) return x;
-  const std::span<Array<T>> all(x);
-  l.acted_on.fold_into(all.first(l.policy_arrays));
-  if (l.critic) l.acted_on.fold_into(all.subspan(l.policy_arrays));
-  return x;
+Model of_raw_observations(Model model, const Normaliser& normaliser) {
+  if (auto* mlp = std::get_if<Mlp>(&model)) mlp->normaliser = normaliser;
+  return model;
 }
 
 template <class T>
 Learned learned(const Learner<T>& l, const BatchOptions& o) {
-  const Arrays<T> x = of_raw_observations(l, o.normalise_observations);
-  const std::span<const Array<T>> all(x);
-  Learned out{l.policy, converted<double>(all.first(l.policy_arrays))};
+  const Normaliser seen = normaliser_of(l, o);
+  Learned out{l.policy, converted<double>(l.theta())};
+  out.policy.model = of_raw_observations(out.policy.model, seen);
   if (l.critic) {
-    out.critic = l.critic->model;
-    out.w = converted<double>(all.subspan(l.policy_arrays));
+    out.critic = of_raw_observations(l.critic->model, seen);
+    out.w = converted<double>(l.w());
     out.action_values = l.critic->of_actions;
   }
   out.reward_scale = o.reward_scale / (o.normalise_rewards ? l.returned.deviation(0) : 1);
@@ -117,7 +112,6 @@ Learned learned(const Learner<T>& l, const BatchOptions& o) {
   template void expect_shapes(const char*, const AdamState<T>&, std::span<const Array<T>>);                  \
   template void expect_shapes(const Learner<T>&, const Arrays<T>&);                                          \
   template Learner<T> new_learner(const World&, const NetworkOptions&, const CriticOptions&, std::uint64_t); \
-  template Arrays<T> of_raw_observations(const Learner<T>&, bool);                                           \
   template Learned learned(const Learner<T>&, const BatchOptions&);
 LOWVAR_INSTANTIATE(float)
 LOWVAR_INSTANTIATE(double)

@@ -39,7 +39,7 @@ struct Learner {
   // What changes.
   Arrays<T> parameters;  // of the policy, then of the critic
   AdamState<T> policy_adam, critic_adam;
-  RunningMoments acted_on, observed;   // of observations: before the last batch, and with it
+  RunningMoments observed;             // of observations
   RunningMoments returned;             // of running discounted returns
   std::vector<double> running_return;  // of each environment's episode so far
   double kl_coefficient = 0;
@@ -53,7 +53,7 @@ struct Learner {
   template <class F>
   void visit(F&& f) {
     f("parameters", parameters), f("policy_adam", policy_adam), f("critic_adam", critic_adam);
-    f("acted_on", acted_on), f("observed", observed), f("returned", returned);
+    f("observed", observed), f("returned", returned);
     f("running_return", running_return), f("kl_coefficient", kl_coefficient);
     f("update", update), f("step", step), f("episodes", episodes), f("environments", environments);
   }
@@ -78,9 +78,14 @@ template <class T>
 Learner<T> new_learner(const World& world, const NetworkOptions& networks, const CriticOptions& critic,
                        std::uint64_t seed);
 
-/// The parameters, acting on raw observations where the learner sees normalised ones.
+/// What normalises the learner's next batch; nothing where that is not asked.
 template <class T>
-Arrays<T> of_raw_observations(const Learner<T>& learner, bool normalised);
+Normaliser normaliser_of(const Learner<T>& learner, const BatchOptions& options) {
+  return options.normalise_observations ? learner.observed.normaliser(options.observation_limit)
+                                        : Normaliser();
+}
+/// The model of observations as the world gives them where `model` is of normalised ones.
+Model of_raw_observations(Model model, const Normaliser& normaliser);
 
 /// What it has learnt, of raw observations.
 template <class T>

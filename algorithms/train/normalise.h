@@ -1,4 +1,4 @@
-// Running normalisation of what a learner sees, whose units nobody chose (Huang et al. 2022, details 5 to 8
+// Running normalisation of what a learner sees, whose units nobody chose (Huang et al. 2022, details 6 to 9
 // of those for continuous actions).
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/array.h"
+#include "nn/mlp.h"
 
 namespace lowvar {
 
@@ -46,21 +47,12 @@ class RunningMoments {
     return deviation > 1e-7 * std::abs(mean(j)) ? deviation : 1;
   }
 
-  /// (x - mean) / deviation, column by column.
-  void normalise(Array<double>& x) const {
-    for (std::size_t i = 0; i < x.shape(0); ++i)
-      for (std::size_t j = 0; j < x.shape(1); ++j) x(i, j) = (x(i, j) - mean(j)) / deviation(j);
-  }
-
-  /// Turns a network (W0, b0, ... as of Mlp) of normalised inputs into the same function of raw ones.
-  template <class T>
-  void fold_into(std::span<Array<T>> network) const {
-    Array<T>&W = network[0], &b = network[1];
-    for (std::size_t j = 0; j < W.shape(0); ++j)
-      for (std::size_t k = 0; k < W.shape(1); ++k) {
-        W(j, k) /= static_cast<T>(deviation(j));
-        b(0, k) -= static_cast<T>(mean(j)) * W(j, k);
-      }
+  /// Of rows of so many columns, in the units of those so far; of no rows the units of the world.
+  Normaliser normaliser(double limit) const {
+    Normaliser out{.limit = limit};
+    for (std::size_t j = 0; j < mean_.size(); ++j)
+      out.mean.push_back(mean(j)), out.deviation.push_back(deviation(j));
+    return out;
   }
 
  private:

@@ -80,6 +80,8 @@ void check(const OnPolicyOptions& o, const World& world) {
                 {"entropy_coefficient", o.objective.entropy_coefficient},
                 {"loss_kl", o.objective.loss_kl},
                 {"reward_kl", o.batch.reward_kl},
+                {"observation_limit", o.batch.observation_limit},
+                {"reward_limit", o.batch.reward_limit},
                 {"max_gradient_norm", o.step.max_gradient_norm},
                 {"critic_coefficient", o.critic.critic_coefficient},
                 {"value_clip", o.critic.value_clip},
@@ -94,7 +96,7 @@ void check(const OnPolicyOptions& o, const World& world) {
          "loss_kl and reward_kl are of the divergence from a reference, and ", world.id, " says none");
   expect(o.networks.reader == ReaderKind::none || (world.sequences && world.sequences->enumerable()),
          "reader is for worlds whose states are what was written; ", world.id, " is none");
-  expect(!o.batch.normalise_observations || (!world.mdp && !world.lqg),
+  expect(!o.batch.normalise_observations || (!world.mdp && !world.linear),
          "normalise_observations is for networks; in ", world.id, " the policy is none");
 }
 

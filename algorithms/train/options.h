@@ -73,7 +73,9 @@ struct BatchOptions {
   Truncation truncation = Truncation::bootstrap;  // or terminate: a time limit is the end of the world
   double reward_scale = 1;                        // what learners see; returns are reported unscaled
   bool normalise_observations = false;            // by mean and deviation of all batches before
+  double observation_limit = 10;                  // that normalised ones are held within, if not 0
   bool normalise_rewards = false;                 // by the deviation of running discounted returns
+  double reward_limit = 10;                       // that normalised ones are held within, if not 0
   double reward_kl = 0;  // of log pi/reference of each token, taken from its reward, in a sequence world
 
   /// Steps of a batch of rollouts.
@@ -83,7 +85,8 @@ struct BatchOptions {
   void visit(F&& f) {
     f("envs", envs), f("rollout", rollout), f("episodes", episodes), f("max_episodes", max_episodes);
     f("gamma", gamma), f("truncation", truncation), f("reward_scale", reward_scale);
-    f("normalise_observations", normalise_observations), f("normalise_rewards", normalise_rewards);
+    f("normalise_observations", normalise_observations), f("observation_limit", observation_limit);
+    f("normalise_rewards", normalise_rewards), f("reward_limit", reward_limit);
     f("reward_kl", reward_kl);
   }
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <string>
 
@@ -11,17 +12,13 @@
 namespace lowvar {
 namespace {
 
-void normalise_observations(RunningMoments& acted_on, RunningMoments& observed, Trajectories& batch) {
-  Array<double> seen = batch.observation.as<double>(), last = batch.final_observation.as<double>();
-  observed.add(seen);
-  acted_on.normalise(seen);
-  acted_on.normalise(last);
-  batch.observation = std::move(seen);
-  batch.final_observation = std::move(last);
+Array<double> normalised(const Normaliser& normaliser, const Array<double>& x) {
+  Tape<double> tape;
+  return normaliser(tape.data(borrow(x))).value();
 }
 
 /// Divides rewards by the deviation, so far, of the discounted sums of past ones: of each environment's
-/// episode, or of each whole episode.
+/// episode, or of each whole episode; and holds them within the limit.
 template <class T>
 void normalise_rewards(Learner<T>& l, const BatchOptions& o, Trajectories& batch) {
   l.running_return.resize(o.episodes ? 1 : static_cast<std::size_t>(o.envs));
@@ -34,22 +31,23 @@ void normalise_rewards(Learner<T>& l, const BatchOptions& o, Trajectories& batch
     if (o.episodes || batch.terminated[k] || batch.truncated[k]) R = 0;
   }
   l.returned.add(returns);
-  for (double& r : batch.reward) r /= l.returned.deviation(0);
+  const double limit = o.reward_limit > 0 ? o.reward_limit : std::numeric_limits<double>::infinity();
+  for (double& r : batch.reward) r = std::clamp(r / l.returned.deviation(0), -limit, limit);
 }
 
 /// The next episodes with at least one step; those that end where they start teach nothing.
 template <class T>
 Trajectories whole_batch(Training<T>& run, const BatchOptions& o, const Estimator& estimator,
-                         std::span<const Array<T>> acting) {
+                         const Policy& acting) {
   Learner<T>& l = run.learner;
   const std::string stream = "train" + l.branch;
-  const Parameters theta = converted<double>(acting);
+  const Parameters theta = converted<double>(l.theta());
   for (int tries = 0; tries < 1000; ++tries) {
     const Draw draw{l.seed, stream, next_episode(l.episodes, o.episodes), o.episodes,
                     std::max(estimator.unit, 1)};
-    auto batch = estimator.draws_again ? sample_unequal(run.world, l.policy, theta, run.world.T, o.gamma,
-                                                        draw, StillEqual::keep)
-                                       : run.world.sample(l.policy, theta, run.world.T, draw);
+    auto batch = estimator.draws_again
+                     ? sample_unequal(run.world, acting, theta, run.world.T, o.gamma, draw, StillEqual::keep)
+                     : run.world.sample(acting, theta, run.world.T, draw);
     l.episodes += o.episodes;
     if (batch.rows() > 0) return batch;
   }
@@ -63,12 +61,12 @@ template <class T>
 Trajectories collect(Training<T>& run, const BatchOptions& o, const Estimator& estimator,
                      const Watcher& watcher) {
   Learner<T>& l = run.learner;
-  l.acted_on = l.observed;
-  const Arrays<T> raw = o.normalise_observations ? of_raw_observations(l, true) : Arrays<T>();
-  const auto acting = raw.empty() ? l.theta() : std::span<const Array<T>>(raw).first(l.policy_arrays);
+  const Normaliser seen = normaliser_of(l, o);
+  Policy acting = l.policy;
+  acting.model = of_raw_observations(acting.model, seen);
   Trajectories batch;
   if (run.collector) {
-    batch = (*run.collector)(l.policy, acting, o.rollout);
+    batch = (*run.collector)(acting, l.theta(), o.rollout);
     l.environments = run.collector->state();
     watcher.saw(run.collector->episodes());
     l.episodes += static_cast<long>(run.collector->episodes().size());
@@ -78,10 +76,15 @@ Trajectories collect(Training<T>& run, const BatchOptions& o, const Estimator& e
   }
   l.step += batch.rows();
   const Wanted wanted = wanted_by(estimator) | Wanted{.reference = o.reward_kl != 0};
-  annotate(run.world, l.policy, converted<double>(acting), o.gamma, wanted, batch);
+  annotate(run.world, acting, converted<double>(l.theta()), o.gamma, wanted, batch);
   for (std::size_t r = 0; r < batch.reward.size() && o.reward_kl != 0; ++r)
     batch.reward[r] -= o.reward_kl * (batch.log_mu[r] - batch.log_reference(r, batch.action[r]));
-  if (o.normalise_observations) normalise_observations(l.acted_on, l.observed, batch);
+  if (o.normalise_observations) {
+    const Array<double> raw = batch.observation.as<double>();
+    batch.observation = normalised(seen, raw);
+    batch.final_observation = normalised(seen, batch.final_observation.as<double>());
+    l.observed.add(raw);
+  }
   for (double& r : batch.reward) r *= o.reward_scale;
   if (o.normalise_rewards) normalise_rewards(l, o, batch);
   return batch;
