@@ -6,66 +6,16 @@
 #include <utility>
 
 #include "algorithms/estimators/names.h"
-#include "core/blas.h"
+#include "algorithms/exact/matrices.h"
 #include "core/parallel.h"
 
 namespace lowvar {
+
+using namespace dense;
+
 namespace {
 
-using Matrix = Array<double>;
-
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-// ----------------------------------------------------------------------------------------------------------
-// Small dense linear algebra.
-
-/// op(A) op(B), op transposes where asked.
-Matrix product(const Matrix& A, const Matrix& B, bool transpose_A = false, bool transpose_B = false) {
-  const Shape a = shape(A), b = shape(B);
-  const int rows = transpose_A ? a.cols : a.rows, cols = transpose_B ? b.rows : b.cols;
-  Matrix C = zeros<double>(rows, cols);
-  gemm(transpose_A, transpose_B, rows, cols, transpose_A ? a.rows : a.cols, A.data(), B.data(), 0, C.data());
-  return C;
-}
-
-/// X'N Y.
-Matrix sandwich(const Matrix& X, const Matrix& N, const Matrix& Y) { return product(X, product(N, Y), true); }
-
-Matrix add(const Matrix& A, const Matrix& B, double factor = 1) {
-  Matrix C = A;
-  for (std::size_t i = 0; i < C.size(); ++i) C.data()[i] += factor * B.data()[i];
-  return C;
-}
-
-Matrix times(double factor, Matrix A) {
-  for (double& x : values(A)) x *= factor;
-  return A;
-}
-
-Matrix symmetric_part(const Matrix& A) {
-  Matrix S = A;
-  for (int i = 0; i < shape(A).rows; ++i)
-    for (int j = 0; j < shape(A).rows; ++j) S(i, j) = 0.5 * (A(i, j) + A(j, i));
-  return S;
-}
-
-double trace(const Matrix& A) {
-  double sum = 0;
-  for (int i = 0; i < shape(A).rows; ++i) sum += A(i, i);
-  return sum;
-}
-
-double dot(const double* x, const double* y, std::size_t n) {
-  double lane[4] = {};
-  std::size_t i = 0;
-  for (; i + 4 <= n; i += 4)
-    for (std::size_t j = 0; j < 4; ++j) lane[j] += x[i + j] * y[i + j];
-  for (std::size_t j = 0; i + j < n; ++j) lane[j] += x[i + j] * y[i + j];
-  return (lane[0] + lane[2]) + (lane[1] + lane[3]);
-}
-
-/// sum_ij A_ij B_ij, which is tr(A B) for symmetric matrices.
-double inner(const Matrix& A, const Matrix& B) { return dot(A.data(), B.data(), A.size()); }
 
 double quadratic_form(std::span<const double> x, const Matrix& M, std::span<const double> y) {
   expect(x.size() == M.shape(0) && y.size() == M.shape(1), "a quadratic form of shape ", text(shape(M)),

@@ -3,15 +3,11 @@
 // one size of the batch, predicts for all the others.
 #include <fmt/format.h>
 
-#include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "algorithms/exact/training_objective.h"
-#include "algorithms/measure/updates.h"
-#include "experiments/algorithms.h"
 #include "experiments/figures/figures.h"
+#include "experiments/figures/gradients_of_runs.h"
 #include "experiments/parts.h"
 #include "experiments/study.h"
 
@@ -44,63 +40,6 @@ Sizes sizes_of(Effort effort) {
           choose(effort, 64, 256, 256)};
 }
 
-/// A run's learner before one of its updates, to be measured with batches of any size.
-struct Moment {
-  const World& world;
-  const Algorithm& algorithm;  // which it learns by
-  long steps;
-  std::vector<std::byte> learner;
-
-  /// The same learner, whose next update is one step on a batch of n steps, advantages raw.
-  std::unique_ptr<Run> with_batch(long n) const {
-    const auto measured = algorithm.clone();
-    const auto set = [&](const char* key, const std::string& to) { set_option(*measured, key, to, ""); };
-    const long envs = options_as_json(*measured).at("envs");
-    set("rollout", fmt::format("{}", n / envs));
-    set("advantages", "raw");
-    set("entropy_coefficient", "0");
-    set("epochs", "1"), set("minibatches", "1");
-    auto run = measured->start(world, std::max(steps, n), seed);
-    run->restore(learner);
-    return run;
-  }
-};
-
-double dot(const std::vector<double>& a, const std::vector<double>& b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
-}
-
-/// N draws of the run's next update, with cosines to `truth`.
-MeasuredUpdates draw_updates(const Run& run, long N, std::uint64_t stream, const std::vector<double>& truth,
-                             Progress& progress, Keeper keeper) {
-  return measure_updates(run, {},
-                         {.batches = N,
-                          .seed = stream,
-                          .truth = std::vector(update_rungs.size(), truth),
-                          .progress = std::ref(progress),
-                          .keeper = std::move(keeper)});
-}
-
-/// What an independent set of large batches knows about E g.
-struct Mean {
-  std::vector<double> g;
-  Estimate signal;  // |E g|^2, debiased
-};
-
-Mean mean_gradient(const Run& run, long N, Progress& progress, Keeper keeper) {
-  std::size_t d = 0;
-  for (const auto& x : run.policy_parameters()) d += x.size();
-  const auto drawn = draw_updates(run, N, seed + 1, std::vector<double>(d), progress,
-                                  std::move(keeper));  // cosines to nothing
-  Moments all;
-  for (const auto& block : drawn.measured.blocks)
-    if (block[rung].n > 0) all.merge(block[rung]);
-  const auto signal = jackknife(drawn.measured.blocks, [](const std::vector<Moments>& m) {
-    return std::vector{dot(m[rung].mean, m[rung].mean) - m[rung].trace_cov() / m[rung].n};
-  });
-  return {std::move(all.mean), signal.front()};
-}
-
 /// What a batch of a tabular world stands for: states as they are visited, a time limit no end.
 std::vector<double> exact_gradient(const World& world, double gamma, const Learned& learned) {
   Mdp mdp = *world.mdp;
@@ -118,41 +57,16 @@ BySize measure_sizes(const Moment& moment, const Sizes& sizes, const std::vector
   BySize out;
   for (long n = smallest; n <= sizes.largest; n *= sizes.factor) {
     const auto drawn =
-        draw_updates(*moment.with_batch(n), sizes.batches_of(n), seed, truth, progress, parts.keeper());
+        draw_updates(*moment.with_batch(n), {}, sizes.batches_of(n), seed, truth, progress, parts.keeper());
     out[n] = quantities(drawn.measured, drawn.rungs, unknown, rung, 0);
     out[n].push_back({"cosine_truth", drawn.cosine_truth[rung], std::nullopt});
   }
   return out;
 }
 
-/// What predicts every size.
-struct Theory {
-  double trace;    // of the covariance, at `reference` steps
-  Estimate nsr;    // noise to signal of a step
-  double ceiling;  // the cosine of E g to the truth: what bias leaves of it, or the noise of the truth
-
-  using Predictions = std::vector<std::pair<const char*, double>>;
-  Predictions at(long n) const {
-    const double steps = static_cast<double>(n), cosine = 1 / (1 + nsr.value / steps);
-    return {{"cosine_truth", ceiling * std::sqrt(cosine)},
-            {"cosine", cosine},
-            {"trace_cov", trace * reference / steps},
-            {"snr", steps / nsr.value}};
-  }
-};
-
-Theory theory_of(const BySize& measured, const Mean& mean, const std::vector<double>& truth, bool exact) {
-  const auto [trace, trace_se] = named(measured.at(reference), "trace_cov").sampled;
-  const auto [signal, signal_se] = mean.signal;
-  const double nsr = reference * trace / signal, of_truth = dot(truth, truth);
-  return {trace,
-          {nsr, nsr * std::hypot(trace_se / trace, signal_se / signal)},
-          exact ? dot(mean.g, truth) / std::sqrt(of_truth * signal) : std::sqrt(signal / of_truth)};
-}
-
 /// The rows of one moment; lines about its cosines.
 std::string add_moment(Csv& csv, const std::string& world, long update, const Sizes& sizes,
-                       const BySize& measured, const Theory& theory) {
+                       const BySize& measured, const CosineTheory& theory) {
   std::string text;
   const auto add = [&](long n, const char* quantity, Estimate x, double predicted, long batches) {
     csv.add({{"world", world},
@@ -204,15 +118,17 @@ Reproduction run_cosine_against_batch(Effort effort, bool check, const std::file
     for (const long update : panel.updates)
       parts(csv, text, [&] {
         while (run->updates() < update) run->advance({});
-        const Moment moment{world, *algorithm, panel.steps, run->store()};
+        const Moment moment{world, *algorithm, panel.steps, seed, run->store()};
         Progress progress(fmt::format("{}, update {}", world.id, update));
 
-        const Mean mean = mean_gradient(*moment.with_batch(sizes.largest), sizes.batches_of_truth(), progress,
-                                        parts.keeper());
+        const MeanGradient mean =
+            mean_gradients(*moment.with_batch(sizes.largest), {}, sizes.batches_of_truth(), seed + 1,
+                           progress, parts.keeper())[rung];
         const auto truth = world.mdp ? exact_gradient(world, algorithm->gamma(), run->learned()) : mean.g;
         const BySize measured = measure_sizes(moment, sizes, truth, progress, parts);
         text += add_moment(csv, world.id, update, sizes, measured,
-                           theory_of(measured, mean, truth, world.mdp != nullptr));
+                           CosineTheory::of(reference, named(measured.at(reference), "trace_cov").sampled,
+                                            mean, truth, world.mdp != nullptr));
       });
   }
   return publish("cosine-against-batch", directory, csv, check, std::move(text));
