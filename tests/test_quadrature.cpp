@@ -31,7 +31,7 @@ void expect_close(double value, double expected, double tolerance, const std::st
 }
 
 /// The families of Mohamed et al. 2020, figures 2 and 3.
-Objective family(const std::string& name, double k) {
+Integrand family(const std::string& name, double k) {
   if (name == "quad")
     return {[k](double x) { return (x - k) * (x - k); }, [k](double x) { return 2 * (x - k); }, {}};
   if (name == "exp")
@@ -70,7 +70,7 @@ TEST_P(MohamedTest, HasItsPublishedMoments) {
   for (const auto& [key, both] : v.items()) {
     if (!both.contains(GetParam())) continue;
     const Json& expected = both[GetParam()];
-    const Objective f = family(key.substr(0, key.find('_')), std::stod(key.substr(key.find('=') + 1)));
+    const Integrand f = family(key.substr(0, key.find('_')), std::stod(key.substr(key.find('=') + 1)));
     const ScoreFunctionMoments m = score_function_moments(f, 1, 1, theta);
     const ScalarMoments pathwise = pathwise_moments(f, 1, 1, theta),
                         measure = measure_valued_moments(f, 1, 1, theta);
@@ -105,7 +105,7 @@ TEST_P(MohamedTest, PathwiseMeetsTheScoreFunctionWhereItShould) {
     for (const bool optimal : {false, true}) {
       const double k = bisect(
           [&](double each) {
-            const Objective f = family(name, each);
+            const Integrand f = family(name, each);
             const ScoreFunctionMoments m = score_function_moments(f, 1, 1, theta);
             return pathwise_moments(f, 1, 1, theta).variance - (optimal ? m.optimal_variance : m.variance(0));
           },
@@ -133,7 +133,7 @@ TEST(Quadrature, PeakedObjectives) {
 TEST(Quadrature, MeasureValuedEstimatesAgreeWithSampling) {
   constexpr int kSamples = 400'000;
   const double mu = 0.3, sigma = 0.8;
-  const Objective f = family("cos", 2);
+  const Integrand f = family("cos", 2);
   for (const GaussianParameter theta : {GaussianParameter::mu, GaussianParameter::sigma}) {
     const ScalarMoments exact = measure_valued_moments(f, mu, sigma, theta);
     double sum1 = 0, sum2 = 0, sum4 = 0;
@@ -161,7 +161,7 @@ TEST(Quadrature, MeasureValuedEstimatesAgreeWithSampling) {
 
 TEST(Quadrature, HeavisideHasItsPublishedMoments) {
   constexpr double sigma = 0.2, tolerance = 1e-11;
-  const Objective f = heaviside_objective();
+  const Integrand f = heaviside_objective();
   const Json values = reference("suh_heaviside")["values"];
   EXPECT_EQ(values.size(), 4u);
   for (const auto& [key, expected] : values.items()) {
@@ -192,7 +192,7 @@ TEST(Quadrature, BallAndWallHasItsPublishedMoments) {
   EXPECT_EQ(values.size(), 4u);
   for (const auto& [key, expected] : values.items()) {
     const double theta = std::stod(key);
-    const Objective f = ball_and_wall_objective({}, theta, sigma);
+    const Integrand f = ball_and_wall_objective({}, theta, sigma);
     const ScoreFunctionMoments m = score_function_moments(f, theta, sigma, GaussianParameter::mu);
     const ScalarMoments first = pathwise_moments(f, theta, sigma, GaussianParameter::mu);
     expect_close(m.F, expected["F"], tolerance, key + " F");
@@ -258,7 +258,7 @@ TEST(Quadrature, AutodiffThroughTheDynamicsHasTheOraclesMoments) {
     for (const double x : values(g)) mean += x / n;
     for (const double x : values(g)) square += std::pow(x - mean, 2) / n, fourth += std::pow(x - mean, 4) / n;
 
-    const Objective f = ball_and_wall_objective(world, theta, sigma);
+    const Integrand f = ball_and_wall_objective(world, theta, sigma);
     const ScalarMoments exact = pathwise_moments(f, theta, sigma, GaussianParameter::mu);
     const double error = std::sqrt(exact.variance / n);
     EXPECT_NEAR(mean, exact.mean, z * error) << theta;
@@ -272,11 +272,11 @@ TEST(Quadrature, AutodiffThroughTheDynamicsHasTheOraclesMoments) {
 }
 
 TEST(Quadrature, PlantedErrorsAreNoticed) {
-  const Objective f = family("cos", 2);
+  const Integrand f = family("cos", 2);
   const ScoreFunctionMoments m = score_function_moments(f, 0.5, 1, GaussianParameter::mu);
   EXPECT_GT(std::abs(m.variance(-m.b_star) / m.optimal_variance - 1), 1e-2) << "wrong sign of the baseline";
   // The published moments of the ball do not come out of a rule that does not know the breaks.
-  Objective ball = ball_and_wall_objective({}, 0.6, 0.05);
+  Integrand ball = ball_and_wall_objective({}, 0.6, 0.05);
   const double truth = score_function_moments(ball, 0.6, 0.05, GaussianParameter::mu).gradient;
   ball.breaks.clear();
   EXPECT_GT(std::abs(score_function_moments(ball, 0.6, 0.05, GaussianParameter::mu).gradient / truth - 1),
@@ -298,7 +298,7 @@ TEST(Quadrature, PlantedErrorsAreNoticed) {
 }
 
 TEST(Quadrature, RefusesWhatHasNoDensity) {
-  const Objective f = family("cos", 1);
+  const Integrand f = family("cos", 1);
   EXPECT_THROW(score_function_moments(f, 0, 0, GaussianParameter::mu), Error);
   EXPECT_THROW(pathwise_moments({f.f, f.df, {1, 0}}, 0, 1, GaussianParameter::mu), Error);
 }

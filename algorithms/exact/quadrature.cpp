@@ -48,14 +48,14 @@ std::vector<Node> normal_rule(const std::vector<double>& breaks) {
   return rule;
 }
 
-void check(const Objective& objective, double sigma) {
+void check(const Integrand& objective, double sigma) {
   expect(sigma > 0, "sigma must be positive, got ", sigma);
   expect(std::is_sorted(objective.breaks.begin(), objective.breaks.end()),
          "the breaks of an objective must increase");
 }
 
 /// The breaks in u = (x - mu) / sigma.
-std::vector<double> standardised(const Objective& objective, double mu, double sigma) {
+std::vector<double> standardised(const Integrand& objective, double mu, double sigma) {
   std::vector<double> breaks = objective.breaks;
   for (double& b : breaks) b = (b - mu) / sigma;
   return breaks;
@@ -66,7 +66,7 @@ double scaled_score(double u, GaussianParameter theta) {
   return theta == GaussianParameter::mu ? u : u * u - 1;
 }
 
-ScalarMoments measure_valued_mu(const Objective& o, double mu, double sigma) {
+ScalarMoments measure_valued_mu(const Integrand& o, double mu, double sigma) {
   std::vector<double> breaks = standardised(o, mu, sigma);
   for (double& b : breaks) b = std::abs(b);
   std::sort(breaks.begin(), breaks.end());
@@ -80,7 +80,7 @@ ScalarMoments measure_valued_mu(const Objective& o, double mu, double sigma) {
   return {first, second - first * first};
 }
 
-ScalarMoments measure_valued_sigma(const Objective& o, double mu, double sigma) {
+ScalarMoments measure_valued_sigma(const Integrand& o, double mu, double sigma) {
   std::vector<double> breaks = standardised(o, mu, sigma);
   if (!std::binary_search(breaks.begin(), breaks.end(), 0.0))
     breaks.insert(std::upper_bound(breaks.begin(), breaks.end(), 0.0), 0.0);
@@ -101,11 +101,11 @@ ScalarMoments measure_valued_sigma(const Objective& o, double mu, double sigma) 
 
 }  // namespace
 
-Objective heaviside_objective() {
+Integrand heaviside_objective() {
   return {[](double x) { return heaviside(x); }, [](double) { return 0.0; }, {0.0}};
 }
 
-Objective ball_and_wall_objective(const BallAndWall& world, double mu, double sigma) {
+Integrand ball_and_wall_objective(const BallAndWall& world, double mu, double sigma) {
   return {[world](double x) { return reward(world, x); },
           [world](double x) { return reward_slope(world, x); },
           breaks(world, mu - kReach * sigma, mu + kReach * sigma)};
@@ -117,7 +117,7 @@ double normal_expectation(const std::function<double(double)>& h, const std::vec
   return sum;
 }
 
-ScoreFunctionMoments score_function_moments(const Objective& objective, double mu, double sigma,
+ScoreFunctionMoments score_function_moments(const Integrand& objective, double mu, double sigma,
                                             GaussianParameter theta) {
   check(objective, sigma);
   const std::vector<Node> rule = normal_rule(standardised(objective, mu, sigma));
@@ -143,7 +143,7 @@ ScoreFunctionMoments score_function_moments(const Objective& objective, double m
   return m;
 }
 
-ScalarMoments pathwise_moments(const Objective& objective, double mu, double sigma, GaussianParameter theta) {
+ScalarMoments pathwise_moments(const Integrand& objective, double mu, double sigma, GaussianParameter theta) {
   check(objective, sigma);
   const std::vector<Node> rule = normal_rule(standardised(objective, mu, sigma));
   std::vector<double> g;
@@ -156,7 +156,7 @@ ScalarMoments pathwise_moments(const Objective& objective, double mu, double sig
   return m;
 }
 
-ScalarMoments measure_valued_moments(const Objective& objective, double mu, double sigma,
+ScalarMoments measure_valued_moments(const Integrand& objective, double mu, double sigma,
                                      GaussianParameter theta) {
   check(objective, sigma);
   return theta == GaussianParameter::mu ? measure_valued_mu(objective, mu, sigma)

@@ -16,7 +16,7 @@ constexpr double mu = 1, sigma = 1;
 
 struct Family {
   const char* name;
-  Objective (*at)(double k);
+  Integrand (*at)(double k);
   double low, high;  // of k
   bool logarithmic;
   std::vector<double> table;  // the k of the reference values
@@ -26,7 +26,7 @@ struct Family {
 const Family families[] = {
     {"quadratic",
      [](double k) {
-       return Objective{
+       return Integrand{
            [k](double x) { return (x - k) * (x - k); }, [k](double x) { return 2 * (x - k); }, {}};
      },
      -3,
@@ -36,7 +36,7 @@ const Family families[] = {
      false},
     {"exp",
      [](double k) {
-       return Objective{[k](double x) { return std::exp(-k * x * x); },
+       return Integrand{[k](double x) { return std::exp(-k * x * x); },
                         [k](double x) { return -2 * k * x * std::exp(-k * x * x); },
                         {}};
      },
@@ -47,7 +47,7 @@ const Family families[] = {
      true},
     {"cos",
      [](double k) {
-       return Objective{
+       return Integrand{
            [k](double x) { return std::cos(k * x); }, [k](double x) { return -k * std::sin(k * x); }, {}};
      },
      0.5,
@@ -89,7 +89,7 @@ Reproduction run_score_pathwise_measure(Effort effort, bool check, const std::fi
       parts(csv, text, [&, theta = theta, name = name] {
         double disagreement = 0;  // of the three estimators about the gradient
         const auto add = [&](const char* part, double k) {
-          const Objective f = family.at(k);
+          const Integrand f = family.at(k);
           const auto score = score_function_moments(f, mu, sigma, theta);
           const auto path = pathwise_moments(f, mu, sigma, theta),
                      measure = measure_valued_moments(f, mu, sigma, theta);
