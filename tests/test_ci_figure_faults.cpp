@@ -1,6 +1,7 @@
 // Faults planted in the data of each figure of the gallery: its claims must notice every one.
 #include <gtest/gtest.h>
 
+#include "experiments/worlds.h"
 #include "small_run.h"
 
 namespace lowvar {
@@ -90,6 +91,19 @@ const Plan plans[] = {
      {"value", "se"},
      {"value", "predicted"},
      {"value", "predicted"}},
+    {"ppo-table-1",
+     "setting",
+     {"no clipping or penalty", "clip 0.2"},
+     {"score", "behind", "z"},
+     {"behind", "z", "paper"},
+     {"paper"}},
+    {"engstrom-toggles",
+     "variant",
+     {"PPO", "PPO-NoClip", "TRPO"},
+     {"kl", "max_ratio", "beyond"},
+     {"kl", "beyond", "return"},
+     {"beyond", "return"}},
+    {"ppo-figure-3", "method", {"ppo", "a2c", "trpo"}, {"return", "se"}, {"return", "gain"}, {"return"}},
     {"llm-ladder",
      "estimator",
      {"reinforce", "rloo:G", "mean:G+const", "grpo:G+seq-mean", "grpo:G+token-mean", "opo:G", "opo-loo:G",
@@ -292,12 +306,78 @@ const Plan plans[] = {
      {},
      {"variance"},
      {"variance"}},
+    {"suh-heaviside",
+     "part",
+     {"table", "width"},
+     {"gradient", "first_variance", "zeroth_variance", "zeroth_none"},
+     {"gradient", "first", "first_variance", "zeroth_variance"},
+     {"gradient", "first", "first_variance", "zeroth_variance"}},
+    {"suh-heaviside", "part", {"width"}, {"silent", "first"}, {"silent"}, {"silent", "silent_sampled"}},
+    {"suh-heaviside", "objective", {"step", "ramp"}, {}, {"zeroth_sampled"}, {"zeroth_sampled"}},
+    {"suh-ball-and-wall",
+     "part",
+     {"table"},
+     {"gradient", "first", "bias", "first_variance", "zeroth_variance", "zeroth_none", "zeroth_optimal"},
+     {"F", "gradient", "first", "bias", "first_variance", "zeroth_variance", "zeroth_none", "zeroth_optimal"},
+     {"F", "gradient", "first", "bias", "first_variance", "zeroth_variance", "zeroth_none",
+      "zeroth_optimal"}},
+    {"suh-ball-and-wall",
+     "part",
+     {"sampled"},
+     {"first_sampled", "zeroth_sampled"},
+     {"first_sampled", "zeroth_sampled"},
+     {"first_sampled", "zeroth_sampled"}},
+    {"suh-ball-and-wall",
+     "order",
+     {"first", "zeroth", "mixed", "mixed, confidence 0.05"},
+     {"angle", "cost"},
+     {"angle", "cost"},
+     {"angle", "cost"}},
+    {"chaos",
+     "K",
+     {"0.5", "2", "6"},
+     {"pathwise", "score", "score_optimal", "mix", "score_sampled"},
+     {"J", "gradient", "gradient_score", "pathwise", "score", "score_optimal", "mix", "score_sampled",
+      "crossing"},
+     {"J", "gradient", "gradient_score", "pathwise", "score", "score_optimal", "mix", "score_sampled",
+      "crossing"}},
+    {"chaos",
+     "K",
+     {"2"},
+     {"pathwise_growth", "score_growth"},
+     {"pathwise_growth", "score_growth"},
+     {"pathwise_growth", "score_growth"}},
+    {"tucker-lqg",
+     "term",
+     {"tau", "tau, GAE(0.99)", "tau, GAE(0)", "a, no baseline", "a, V(s)", "s"},
+     {"value", "log"},
+     {"value", "sampled"},
+     {"value", "sampled"}},
+    {"tucker-lqg", "term", {"tau", "a, no baseline", "a, V(s)"}, {"log", "log_coded"}, {}, {"log_coded"}},
+    {"tucker-lqg", "part", {"return", "least"}, {}, {"value"}, {"value"}},
+    {"tucker-decomposition",
+     "term",
+     {"tau", "a_none", "a_value", "saved", "critic"},
+     {"value", "exact"},
+     {"value", "exact"},
+     {"value", "exact"}},
+    {"tucker-decomposition", "lambda", {"1", "0.95"}, {}, {"value"}, {"value"}},
+    {"ilyas-gradients",
+     "quantity",
+     {"cosine", "cosine_truth", "trace_cov", "value_error"},
+     {"value", "predicted"},
+     {"value"},
+     {"value"}},
+    {"ilyas-gradients", "baseline", {"none", "V", "V*"}, {}, {"predicted"}, {}},
 };
 
 class PlantedFaults : public testing::TestWithParam<Plan> {};
 
 TEST_P(PlantedFaults, AreNoticed) {
   const Plan& plan = GetParam();
+  for (const WorldEntry& world : worlds())
+    if (plan.id == "ppo-figure-3" && world.id == "Hopper-v5" && !world.missing.empty())
+      GTEST_SKIP() << "needs " << world.missing;
   const SmallRun run(plan.id, plan.key);
   const Rows& good = run.good;
   const auto holds = [&](const Rows& rows) { return run.holds(rows); };

@@ -1,5 +1,5 @@
-// Numbers as wrong formulas have them, computed and put in the place of the right ones in the data of figures
-// of sequence worlds: their claims must notice every one.
+// Numbers as wrong formulas have them, computed and put in the place of the right ones in the data of
+// figures: their claims must notice every one.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,6 +10,8 @@
 #include "algorithms/exact/bandit.h"
 #include "algorithms/exact/counting.h"
 #include "algorithms/exact/group_classes.h"
+#include "algorithms/exact/noisy_circle.h"
+#include "algorithms/exact/quadrature.h"
 #include "algorithms/exact/shared_logit.h"
 #include "algorithms/exact/soft.h"
 #include "algorithms/exact/two_minibatches.h"
@@ -103,6 +105,44 @@ struct Mistake {
 };
 
 const Mistake mistakes[] = {
+    {"zeroth order without its baseline",
+     "suh-heaviside",
+     {{"part", "table"}, {"theta", "0.2"}},
+     "zeroth_variance",
+     [] {
+       return score_function_moments(heaviside_objective(), 0.2, 0.2, GaussianParameter::mu).variance(0);
+     }},
+    {"a rule that does not know the jumps",
+     "suh-ball-and-wall",
+     {{"part", "table"}, {"theta", "0.6"}},
+     "gradient",
+     [] {
+       Integrand ball = ball_and_wall_objective({}, 0.6, 0.05);
+       ball.breaks.clear();
+       return score_function_moments(ball, 0.6, 0.05, GaussianParameter::mu).gradient;
+     }},
+    {"a baseline that is not at the angle itself",
+     "suh-ball-and-wall",
+     {{"part", "table"}, {"theta", "0.8"}},
+     "zeroth_variance",
+     [] {
+       const auto m =
+           score_function_moments(ball_and_wall_objective({}, 0.8, 0.05), 0.8, 0.05, GaussianParameter::mu);
+       return m.variance(m.F);
+     }},
+    {"a grid that is too coarse",
+     "chaos",
+     {{"part", "step"}, {"K", "2"}, {"H", "4"}},
+     "pathwise",
+     [] { return circle_moments({.K = 2}, 4, 16).back().pathwise_variance; }},
+    {"another baseline than the best",
+     "chaos",
+     {{"part", "step"}, {"K", "6"}, {"H", "10"}},
+     "score_optimal",
+     [] {
+       const CircleMoments m = circle_moments({.K = 6}, 10).back();
+       return m.score_variance(m.J);
+     }},
     {"a standard deviation that divides by G", "llm-ladder", moments_of("grpo:G+seq-mean"), "trace_cov",
      [] { return 4.0 / 3 * variance_between("grpo:4+seq-mean", "kappa:0", "kappa:0"); }},
     {"lengths that count the start", "llm-ladder", moments_of("grpo:G+seq-mean"), "trace_cov",
@@ -575,6 +615,65 @@ TEST(WrongFormulas, OfTheCorridorAreNoticed) {
     const auto m = return_and_score(chain(row)).front();
     return whole_return_moments(m, m[1][0]).variance;
   });
+}
+
+TEST(WrongFormulas, OfTheMirageOnLqgAreNoticed) {
+  const SmallRun run("tucker-lqg", "formulas");
+  const auto plant = [&](const std::string& what, const std::string& term, const char* to, auto number_of) {
+    run.expect_noticed(what, [&](auto& row) {
+      if (row.at("part") != "curve" || row.at("term") != term) return false;
+      row[to] = number(number_of(row));
+      return true;
+    });
+  };
+  const auto coded = [](const auto& row) { return std::exp(of(row, "log_coded")); };
+  plant("noise of the state in place of the transition's", "tau", "value", coded);
+  plant("half of the slope in the actions", "a, V(s)", "value", coded);
+  plant("their rollouts without their mistake", "tau", "log_coded",
+        [](const auto& row) { return of(row, "log"); });
+  plant("their slope without their mistake", "a, V(s)", "log_coded",
+        [](const auto& row) { return of(row, "log"); });
+}
+
+TEST(WrongFormulas, OfTheMirageAlongRunsAreNoticed) {
+  const SmallRun run("tucker-decomposition", "formulas");
+  const auto other = [&](const auto& row, const char* term) {
+    for (const auto& each : run.good)
+      if (each.at("part") == "check" && each.at("lambda") == row.at("lambda") && each.at("term") == term)
+        return of(each, "value");
+    return std::nan("");
+  };
+  const auto plant = [&](const std::string& what, const std::string& term, auto number_of) {
+    run.expect_noticed(what, [&](auto& row) {
+      if (row.at("part") != "check" || row.at("term") != term) return false;
+      row["value"] = number(number_of(row));
+      return true;
+    });
+  };
+  plant("one continuation for both factors", "a_value",
+        [&](const auto& row) { return of(row, "value") + other(row, "tau"); });
+  plant("another action's return as the exact value, once", "a_exact",
+        [&](const auto& row) { return of(row, "value") + other(row, "tau"); });
+  plant("pairs of a state with itself", "gradient_sq",
+        [&](const auto& row) { return of(row, "value") + other(row, "s"); });
+  plant("the critic's sign", "a_none", [&](const auto& row) { return other(row, "a_value"); });
+}
+
+TEST(WrongFormulas, OfConcentrationAreNoticed) {
+  const SmallRun run("ilyas-gradients", "formulas");
+  const auto plant = [&](const std::string& what, const std::string& quantity, auto wrong) {
+    run.expect_noticed(what, [&](auto& row) {
+      if (row.at("quantity") != quantity) return false;
+      row["predicted"] = number(wrong(of(row, "predicted"), of(row, "episodes")));
+      return true;
+    });
+  };
+  plant("deviations in place of variances", "cosine",
+        [](double c, double) { return std::sqrt(std::abs(c)); });
+  plant("a cosine to the truth without its root", "cosine_truth", [](double c, double) { return c * c; });
+  plant("noise that falls like the deviation", "trace_cov",
+        [](double x, double n) { return x * std::sqrt(n / 8); });
+  plant("noise of a batch in place of an episode's", "snr", [](double x, double) { return 8 * x; });
 }
 
 }  // namespace

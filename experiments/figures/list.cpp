@@ -14,6 +14,9 @@ Reproduction run_rloo(Effort effort, bool check, const std::filesystem::path& ou
 Reproduction run_noise_to_signal(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_missing_baseline(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_variance_along_ppo(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_ppo_table_1(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_engstrom_toggles(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_ppo_figure_3(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_cosine_against_batch(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_training_on_sequences(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_llm_ladder(Effort effort, bool check, const std::filesystem::path& out);
@@ -32,6 +35,12 @@ Reproduction run_random_rewards(Effort effort, bool check, const std::filesystem
 Reproduction run_rounding(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_vineppo(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_short_corridor(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_tucker_lqg(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_tucker_decomposition(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_suh_heaviside(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_suh_ball_and_wall(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_chaos(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_ilyas_gradients(Effort effort, bool check, const std::filesystem::path& out);
 
 const std::vector<Figure>& figures() {
   static const std::vector<Figure> all = {
@@ -56,6 +65,13 @@ const std::vector<Figure>& figures() {
        run_missing_baseline},
       {"variance-along-ppo", "the variance of every rung along a run of PPO, beside its return",
        run_variance_along_ppo},
+      {"ppo-table-1", "clips, adaptive and fixed penalties of PPO, and none: normalised scores",
+       run_ppo_table_1},
+      {"engstrom-toggles",
+       "ratios beyond PPO's clip, and what its code adds: PPO, TRPO and both without their details",
+       run_engstrom_toggles},
+      {"ppo-figure-3", "PPO, A2C and TRPO on seven worlds of MuJoCo, beside published returns",
+       run_ppo_figure_3},
       {"cosine-against-batch",
        "the cosine of PPO's own gradient to the true one against the size of the batch",
        run_cosine_against_batch},
@@ -97,6 +113,20 @@ const std::vector<Figure>& figures() {
       {"vineppo", "advantages from rollouts (VinePPO) at equal tokens", run_vineppo},
       {"short-corridor", "the short corridor of Sutton & Barto: exact variances, and its learning curves",
        run_short_corridor},
+      {"tucker-lqg", "the variance of a step taken apart on LQG: what follows, the action, the state",
+       run_tucker_lqg},
+      {"tucker-decomposition", "the variance of a step taken apart along a run of PPO, by restored states",
+       run_tucker_decomposition},
+      {"suh-heaviside", "first- and zeroth-order gradients of a step smoothed by noise, and of a ramp",
+       run_suh_heaviside},
+      {"suh-ball-and-wall",
+       "a ball over a wall: first- and zeroth-order gradients, and descent by them and their mix",
+       run_suh_ball_and_wall},
+      {"chaos", "pathwise against the score function on a chaotic map: exact variance against the steps",
+       run_chaos},
+      {"ilyas-gradients",
+       "how concentrated PPO's gradients are, with three baselines, against the number of pairs",
+       run_ilyas_gradients},
   };
   return all;
 }
