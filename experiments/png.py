@@ -1,4 +1,6 @@
-"""Draws a Picture (experiments/render.h), read as JSON from standard input, into a PNG file: png.py FILE"""
+"""Draws Pictures (experiments/render.h), read as JSON from standard input, into a PNG or GIF file, several of them as a
+moving picture: png.py FILE"""
+import io
 import json
 import os
 import sys
@@ -13,11 +15,11 @@ from matplotlib.patches import Circle, PathPatch, Polygon  # noqa: E402
 from matplotlib.path import Path  # noqa: E402
 
 POINT = 0.72  # of a pixel, at 100 pixels an inch
+FRAME = 50  # milliseconds
 
 
-def main(path):
-    picture = json.load(sys.stdin)
-    figure = pyplot.figure(figsize=(picture["width"] / 100, picture["height"] / 100))
+def draw(picture, figure):
+    figure.clear()
     axes = figure.add_axes([0, 0, 1, 1])
     axes.set_axis_off()
     axes.set_xlim(0, picture["width"])
@@ -35,7 +37,25 @@ def main(path):
             axes.add_patch(Polygon(points, closed=True, **paint))
         else:
             axes.add_patch(PathPatch(Path(points), **paint))
-    figure.savefig(path, dpi=200, format="png", metadata={"Software": None})
+
+
+def main(path):
+    given = json.load(sys.stdin)
+    pictures = given["pictures"]
+    figure = pyplot.figure(figsize=(pictures[0]["width"] / 100, pictures[0]["height"] / 100))
+    if len(pictures) == 1 and given["format"] == "png":
+        draw(pictures[0], figure)
+        figure.savefig(path, dpi=200, format="png", metadata={"Software": None})
+        return
+    from PIL import Image
+    frames = []
+    for picture in pictures:
+        draw(picture, figure)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, dpi=100, format="png", metadata={"Software": None})
+        frame = Image.open(buffer).convert("RGB")
+        frames.append(frame.quantize(64, dither=Image.Dither.NONE) if given["format"] == "gif" else frame)
+    frames[0].save(path, format=given["format"].upper(), save_all=True, append_images=frames[1:], duration=FRAME, loop=0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -12,18 +13,15 @@
 
 #include "core/processes.h"
 #include "envs/classic_control.h"
+#include "envs/lunar_lander.h"
 #include "experiments/output.h"
+#include "experiments/scene.h"
 #include "experiments/script.h"
 
 namespace lowvar {
 namespace {
 
-using Point = Picture::Point;
-
-// Okabe and Ito's colours, told apart by colour-blind readers too, and greys.
-constexpr const char *kInk = "#222222", *kGrey = "#8a8a8a", *kPale = "#e6e6e6", *kWhite = "#ffffff",
-                     *kBlue = "#0072b2", *kSky = "#56b4e9", *kOrange = "#e69f00", *kGreen = "#009e73",
-                     *kVermillion = "#d55e00", *kYellow = "#f0e442";
+using namespace colours;
 
 std::string escaped(const std::string& text) {
   std::string out;
@@ -87,7 +85,7 @@ std::string Picture::svg() const {
   return out + "</svg>\n";
 }
 
-std::string Picture::json() const {
+nlohmann::ordered_json Picture::json() const {
   nlohmann::ordered_json out{
       {"width", width_}, {"height", height_}, {"shapes", nlohmann::ordered_json::array()}};
   for (const Shape& s : shapes_)
@@ -98,45 +96,47 @@ std::string Picture::json() const {
                              {"size", s.size},
                              {"words", s.words},
                              {"middle", s.anchor == Shape::Anchor::middle}});
-  return json_text(out, -1);
+  return out;
 }
 
-void Picture::write(const std::filesystem::path& path) const {
-  if (!root()) return;
-  if (path.extension() == ".svg") return write_file(path, svg());
-  expect(path.extension() == ".png", "cannot draw '", path.string(), "': pictures are .svg or .png files");
+namespace {
+
+/// Lets png.py draw a picture or several into a file that is whole as soon as it has its name.
+void draw(const nlohmann::ordered_json& pictures, const std::filesystem::path& path) {
   auto partial = path;
   partial += ".partial";
   write_file(partial, "");  // says why where it cannot
-  std::string wrong = run_script("png.py", {partial.string()}, json());
+  std::string wrong = run_script("png.py", {partial.string()}, json_text(pictures, -1));
   std::error_code error;
   if (wrong.empty()) std::filesystem::rename(partial, path, error);
   if (error) wrong = error.message();
   if (!wrong.empty()) std::filesystem::remove(partial, error);
   expect(wrong.empty(), "cannot draw ", path.string(), " (", wrong,
-         "): PNG needs /usr/bin/python3 with matplotlib; .svg needs neither");
+         "): it needs /usr/bin/python3 with matplotlib; .svg needs neither");
+}
+
+}  // namespace
+
+void Picture::write(const std::filesystem::path& path) const {
+  if (!root()) return;
+  if (path.extension() == ".svg") return write_file(path, svg());
+  expect(path.extension() == ".png", "cannot draw '", path.string(), "': pictures are .svg or .png files");
+  draw({{"format", "png"}, {"pictures", {json()}}}, path);
+}
+
+void write_animation(const std::vector<Picture>& pictures, const std::filesystem::path& path) {
+  if (!root()) return;
+  const std::string ending = path.extension();
+  expect(ending == ".gif" || ending == ".apng", "cannot draw '", path.string(),
+         "': moving pictures are .gif or .apng files");
+  auto all = nlohmann::ordered_json::array();
+  for (const Picture& each : pictures) all.push_back(each.json());
+  draw({{"format", ending == ".gif" ? "gif" : "png"}, {"pictures", std::move(all)}}, path);
 }
 
 // ---- Frames ----
 
 namespace {
-
-/// A frame of a picture: world coordinates, y upwards, onto pixels.
-struct View {
-  Picture& picture;
-  double left, top, width, height;  // in pixels
-  double x_low, x_high, y_low;      // the world's; square units
-
-  double scale() const { return width / (x_high - x_low); }
-  Point at(double x, double y) const {
-    return {left + (x - x_low) * scale(), top + height - (y - y_low) * scale()};
-  }
-  std::vector<Point> at(const std::vector<Point>& points) const {
-    std::vector<Point> out;
-    for (const auto& [x, y] : points) out.push_back(at(x, y));
-    return out;
-  }
-};
 
 /// The corners of a box about the line from a to b.
 std::vector<Point> bar(Point a, Point b, double width) {
@@ -146,8 +146,6 @@ std::vector<Point> bar(Point a, Point b, double width) {
           {b[0] + k * dy, b[1] - k * dx},
           {a[0] + k * dy, a[1] - k * dx}};
 }
-
-using Numbers = std::vector<double>;
 
 void draw_cart_pole(const View& f, const Numbers& s) {
   const double x = s[0], theta = s[2];
@@ -211,15 +209,53 @@ void draw_mountain_car(const View& f, const Numbers& s, double goal) {
   }
 }
 
-/// What a frame of a classic world shows.
-struct Scene {
-  double x_low, x_high, y_low, y_high;
-  void (*draw)(const View&, const Numbers& state);
-};
+void draw_lunar_lander(const View& f, const Numbers& shown) {
+  std::array<double, LunarLander::scene_numbers> numbers;
+  std::copy(shown.begin(), shown.end(), numbers.begin());
+  const auto scene = std::bit_cast<LunarLander::Scene>(numbers);
+  constexpr double column = LunarLander::width / (LunarLander::columns - 1);
+  std::vector<Point> ground;
+  for (int i = 0; i < LunarLander::columns; ++i) ground.push_back({i * column, scene.ground[i]});
+  std::vector<Point> below = ground;
+  below.push_back({LunarLander::width, 0});
+  below.push_back({0, 0});
+  f.picture.area(f.at(below), kPale);
+  f.picture.line(f.at(ground), kGrey, 1.25);
+  for (const int i : {LunarLander::columns / 2 - 1, LunarLander::columns / 2 + 1}) {
+    const double x = i * column, y = scene.ground[i];
+    f.picture.line(f.at({{x, y}, {x, y + 1.6}}), kInk, 1);
+    f.picture.area(f.at({{x, y + 1.6}, {x + 0.8, y + 1.3}, {x, y + 1}}), kOrange);
+  }
+  using Placed = LunarLander::Scene::Placed;
+  const auto place = [](const Placed& body, double x, double y) -> Point {
+    const double c = std::cos(body.angle), s = std::sin(body.angle);
+    return {body.x + c * x - s * y, body.y + s * x + c * y};
+  };
+  if (scene.main > 0)
+    f.picture.area(f.at({place(scene.lander, -0.2, -0.33), place(scene.lander, 0.2, -0.33),
+                         place(scene.lander, 0, -0.4 - 1.1 * scene.main)}),
+                   kVermillion);
+  if (scene.side != 0) {
+    // The left engine, of action 1, burns on the right.
+    const double way = scene.side < 0 ? 1 : -1;
+    f.picture.area(f.at({place(scene.lander, way * 0.52, 0.3), place(scene.lander, way * 0.52, 0.55),
+                         place(scene.lander, way * (0.6 + 0.6 * std::abs(scene.side)), 0.42)}),
+                   kVermillion);
+  }
+  constexpr double w = LunarLander::leg_half_width, h = LunarLander::leg_half_height;
+  for (const Placed& leg : scene.legs)
+    f.picture.area(f.at({place(leg, -w, -h), place(leg, w, -h), place(leg, w, h), place(leg, -w, h)}), kSky);
+  std::vector<Point> hull;
+  for (const auto& [x, y] : LunarLander::hull) hull.push_back(place(scene.lander, x, y));
+  f.picture.area(f.at(hull), kBlue);
+}
 
 const std::map<std::string, Scene>& scenes() {
   static const Scene cart_pole{-2.6, 2.6, -0.2, 1.4, draw_cart_pole};
+  static const Scene lunar_lander{0, LunarLander::width, 0, LunarLander::height + 0.8, draw_lunar_lander};
   static const std::map<std::string, Scene> all = {
+      {"LunarLander-v3", lunar_lander},
+      {"LunarLanderContinuous-v3", lunar_lander},
       {"CartPole-v0", cart_pole},
       {"CartPole-v1", cart_pole},
       {"CartPoleFriction-v0", cart_pole},
@@ -233,6 +269,15 @@ const std::map<std::string, Scene>& scenes() {
         [](const View& f, const Numbers& s) { draw_mountain_car(f, s, MountainCarContinuous::goal); }}},
   };
   return all;
+}
+
+std::optional<Scene> scene_of(const std::string& id) {
+  if (const auto found = scenes().find(id); found != scenes().end()) return found->second;
+#ifdef LOWVAR_MUJOCO
+  return mujoco_scene(id);
+#else
+  return std::nullopt;
+#endif
 }
 
 // ---- Grids ----
@@ -374,63 +419,95 @@ void draw_grid(const View& f, const Cells& cells, const std::vector<int>& visite
   f.picture.disc(f.at(here[0], here[1]), 0.28 * unit, kBlue, kWhite, 0.75);
 }
 
+/// A world that can be drawn: by its scene, or as a grid.
+class Stage {
+ public:
+  explicit Stage(const std::string& id) : scene_(scene_of(id)) {
+    if (!scene_) cells_.emplace(grid_of(id).value(), *make_world(id, std::nullopt, std::nullopt).mdp);
+  }
+
+  double aspect() const {
+    return scene_ ? scene_->aspect() : static_cast<double>(cells_->grid.cols) / cells_->grid.rows;
+  }
+  /// How many frames are beside each other at most.
+  int widest() const {
+    const bool fine = cells_ && std::max(cells_->grid.rows, cells_->grid.cols) > 6;
+    return fine || aspect() >= 2 ? 3 : aspect() >= 1.25 ? 4 : 6;
+  }
+
+  /// State t of an episode, from (left, top) on.
+  void draw(Picture& picture, double left, double top, double width, const std::vector<Numbers>& states,
+            std::size_t t) const {
+    const View frame{picture,
+                     left,
+                     top,
+                     width,
+                     width / aspect(),
+                     scene_ ? scene_->x_low : 0.,
+                     scene_ ? scene_->x_high : cells_->grid.cols + 0.,
+                     scene_ ? scene_->y_low : 0.};
+    if (scene_) return scene_->draw(frame, states[t]);
+    std::vector<int> visited;
+    for (std::size_t k = 0; k <= t; ++k) visited.push_back(static_cast<int>(states[k][0]));
+    draw_grid(frame, *cells_, visited);
+  }
+
+ private:
+  std::optional<Scene> scene_;
+  std::optional<Cells> cells_;
+};
+
+/// Frame i of n that are evenly spaced over an episode.
+std::size_t step_of(int i, int n, const std::vector<Numbers>& states) {
+  if (n == 1) return 0;
+  return static_cast<std::size_t>(std::lround(static_cast<double>(states.size() - 1) * i / (n - 1)));
+}
+
 }  // namespace
+
+bool can_draw(const std::string& id) { return scene_of(id) || grid_of(id); }
 
 std::vector<std::string> drawable() {
   std::vector<std::string> out;
   for (const auto& world : worlds())
-    if (scenes().contains(world.id) || world.id.starts_with("FrozenLake-random:") || grid_of(world.id))
-      out.push_back(world.id);
+    if (world.id.starts_with("FrozenLake-random:") || can_draw(world.id)) out.push_back(world.id);
   return out;
-}
-
-bool can_draw(const std::string& id) {
-  return scenes().contains(id) || id.starts_with("FrozenLake-random:") || grid_of(id).has_value();
 }
 
 Picture strip(const std::string& id, const std::vector<std::vector<double>>& states, int frames,
               const std::string& title) {
-  const auto scene = scenes().find(id);
-  const bool classic = scene != scenes().end();
-  std::optional<Cells> cells;
-  if (!classic) cells.emplace(grid_of(id).value(), *make_world(id, std::nullopt, std::nullopt).mdp);
-  const double aspect =
-      classic ? (scene->second.x_high - scene->second.x_low) / (scene->second.y_high - scene->second.y_low)
-              : static_cast<double>(cells->grid.cols) / cells->grid.rows;
-
+  const Stage stage(id);
   constexpr double page = 960, margin = 16, gap = 14, head = 40, foot = 22;
   const int shown = std::min(frames, static_cast<int>(states.size()));
-  const bool fine = !classic && std::max(cells->grid.rows, cells->grid.cols) > 6;
-  const int widest = fine || aspect >= 2 ? 3 : aspect >= 1.25 ? 4 : 6;
-  const int rows = (shown + widest - 1) / widest;
-  const int columns = std::max((shown + rows - 1) / rows, widest - 1);
-  const double width = (page - 2 * margin - (columns - 1) * gap) / columns, height = width / aspect;
+  const int rows = (shown + stage.widest() - 1) / stage.widest();
+  const int columns = std::max((shown + rows - 1) / rows, stage.widest() - 1);
+  const double width = (page - 2 * margin - (columns - 1) * gap) / columns, height = width / stage.aspect();
   Picture picture(page, head + rows * (height + foot) + margin / 2);
   picture.words({margin, 25}, 13, kInk, title);
   for (int i = 0; i < shown; ++i) {
-    const auto t =
-        shown == 1
-            ? 0
-            : static_cast<std::size_t>(std::lround(static_cast<double>(states.size() - 1) * i / (shown - 1)));
-    View frame{picture,
-               margin + i % columns * (width + gap),
-               head + i / columns * (height + foot),
-               width,
-               height,
-               classic ? scene->second.x_low : 0.,
-               classic ? scene->second.x_high : cells->grid.cols + 0.,
-               classic ? scene->second.y_low : 0.};
-    if (classic) {
-      scene->second.draw(frame, states[t]);
-    } else {
-      std::vector<int> visited;
-      for (std::size_t k = 0; k <= t; ++k) visited.push_back(static_cast<int>(states[k][0]));
-      draw_grid(frame, *cells, visited);
-    }
-    picture.words({frame.left + width / 2, frame.top + height + 14}, 10.5, kGrey, fmt::format("t = {}", t),
+    const std::size_t t = step_of(i, shown, states);
+    const double left = margin + i % columns * (width + gap), top = head + i / columns * (height + foot);
+    stage.draw(picture, left, top, width, states, t);
+    picture.words({left + width / 2, top + height + 14}, 10.5, kGrey, fmt::format("t = {}", t),
                   Picture::Shape::Anchor::middle);
   }
   return picture;
+}
+
+std::vector<Picture> animation(const std::string& id, const std::vector<std::vector<double>>& states,
+                               int frames) {
+  const Stage stage(id);
+  constexpr double width = 420, margin = 10, foot = 22;
+  const double height = (width - 2 * margin) / stage.aspect();
+  std::vector<Picture> out;
+  const int shown = std::min(frames, static_cast<int>(states.size()));
+  for (int i = 0; i < shown; ++i) {
+    const std::size_t t = step_of(i, shown, states);
+    Picture& picture = out.emplace_back(width, std::round(height + margin + foot));
+    stage.draw(picture, margin, margin, width - 2 * margin, states, t);
+    picture.words({margin, margin + height + 14}, 10.5, kGrey, fmt::format("{}, t = {}", id, t));
+  }
+  return out;
 }
 
 }  // namespace lowvar

@@ -1,8 +1,9 @@
-// Pictures of worlds: a strip of frames, as SVG or, through matplotlib, as PNG.
+// Pictures of worlds: a strip of frames, as SVG or, through matplotlib, as PNG; or moving, as GIF or APNG.
 #pragma once
 
 #include <array>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -35,20 +36,27 @@ class Picture {
   std::string svg() const;
   /// Writes FILE.svg or FILE.png. Throws Error for any other ending, and where PNG's helper fails.
   void write(const std::filesystem::path& path) const;
+  nlohmann::ordered_json json() const;
 
  private:
-  std::string json() const;
   double width_, height_;
   std::vector<Shape> shapes_;
 };
 
-/// Whether strip() knows how to draw this world.
+/// Whether this program knows how to draw this world.
 bool can_draw(const std::string& id);
-/// The ids that strip() can draw.
+/// The ids of those.
 std::vector<std::string> drawable();
 
-/// At most `frames` of the states of one episode, evenly spaced from the first to the last, under a title.
+/// At most `frames` of the states of one episode, as `States::shown` gives them, evenly spaced from the first
+/// to the last, under a title.
 Picture strip(const std::string& id, const std::vector<std::vector<double>>& states, int frames,
               const std::string& title);
+
+/// The same, each a picture of its own.
+std::vector<Picture> animation(const std::string& id, const std::vector<std::vector<double>>& states,
+                               int frames);
+/// Writes FILE.gif or FILE.apng, 20 pictures a second. Throws Error as Picture::write does.
+void write_animation(const std::vector<Picture>& pictures, const std::filesystem::path& path);
 
 }  // namespace lowvar

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "command.h"
+#include "envs/lunar_lander.h"
 #include "traces.h"
 
 namespace lowvar {
@@ -183,6 +184,33 @@ TEST(CliEnv, AStartThatIsAnEndIsAnEpisodeOfNoStepsAndCannotBeTrainedIn) {
   }
 }
 
+TEST(CliEnv, TheLunarLanderIsFlownDrawnAndReplayed) {
+  if (!LunarLander::missing().empty()) GTEST_SKIP() << "needs " << LunarLander::missing();
+  const auto dir = scratch("lander");
+  for (const std::string id : {"LunarLander-v3", "LunarLanderContinuous-v3"}) {
+    const std::string flight = "env rollout --policy heuristic --episodes 20 --seed 2 --env " + id;
+    const auto run = lowvar(flight, "OMP_NUM_THREADS=1");
+    ASSERT_EQ(run.status, 0) << run.err;
+    EXPECT_EQ(run.out, lowvar(flight, "OMP_NUM_THREADS=2").out);
+    double total = 0;
+    for (const auto& row : parse(run.out).rows) total += row[2] / 20;
+    EXPECT_GT(total, 180) << id;
+    const auto strip = dir / (id + ".svg");
+    const auto drawn =
+        lowvar("env render --policy heuristic --frames 4 --env " + id + " --out " + strip.string());
+    ASSERT_EQ(drawn.status, 0) << drawn.err;
+    EXPECT_NE(contents(strip).find("polygon"), std::string::npos);
+  }
+  std::ofstream(dir / "main") << "2\n2\n0\n1\n3\n";
+  const std::string replay = "env replay --env LunarLander-v3 --actions " + (dir / "main").string();
+  const auto run = lowvar(replay + " --seed 4");
+  ASSERT_EQ(run.status, 0) << run.err;
+  EXPECT_EQ(parse(run.out).rows.size(), 5U);
+  EXPECT_NE(run.out, lowvar(replay + " --seed 5").out);
+  EXPECT_EQ(lowvar(replay + " --seed 4 --state 0,0").status, 2);
+  EXPECT_EQ(lowvar("env rollout --policy heuristic --env CartPole-v1").status, 2);
+}
+
 TEST(CliEnv, RenderDrawsAStripOfFrames) {
   const auto dir = scratch("render");
   for (const std::string id : {"CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "four-rooms",
@@ -202,6 +230,28 @@ TEST(CliEnv, RenderDrawsAStripOfFrames) {
   const auto run = lowvar("env render --env CartPole-v1 --out \"" + png.string() + "\"");
   ASSERT_EQ(run.status, 0) << run.err;
   EXPECT_TRUE(contents(png).starts_with("\x89PNG\r\n"));
+}
+
+TEST(CliEnv, RenderDrawsMovingPictures) {
+  const auto dir = scratch("moving");
+  const auto draw = [&](const std::string& id, const std::string& name, const std::string& frames) {
+    const auto run = lowvar("env render --env " + id + " --seed 1 --policy random" + frames + " --out " +
+                            (dir / name).string());
+    EXPECT_EQ(run.status, 0) << run.err;
+    return contents(dir / name);
+  };
+  const std::string gif = draw("Acrobot-v1", "a.gif", " --frames 5"),
+                    apng = draw("chain", "a.apng", " --frames 4");
+  EXPECT_TRUE(gif.starts_with("GIF89a"));
+  std::size_t frames = 0;  // each begins with its own extension that says how long it is shown: 5 hundredths
+  const std::string shown("\x21\xf9\x04", 3);
+  for (auto at = gif.find(shown); at != std::string::npos; at = gif.find(shown, at + 1), ++frames)
+    EXPECT_EQ(gif[at + 4], 5);
+  EXPECT_EQ(frames, 5U);
+  EXPECT_TRUE(apng.starts_with("\x89PNG\r\n"));
+  const auto control = apng.find("acTL");  // of an animated PNG, followed by how many frames there are
+  ASSERT_NE(control, std::string::npos);
+  EXPECT_EQ(apng[control + 7], 4);
 }
 
 TEST(CliEnv, NewWorldsAreListedAndMeasured) {

@@ -8,6 +8,7 @@
 
 #include "core/input_file.h"
 #include "core/parallel.h"
+#include "envs/lunar_lander.h"
 #include "experiments/cli/commands.h"
 #include "experiments/output.h"
 #include "experiments/render.h"
@@ -53,12 +54,12 @@ void check_action(const World& world, const Numbers& x, const std::string& where
   if (world.A) expect_index(world, x[0], world.A, where, "an action");
 }
 
-/// The observation of a world's first state.
-Numbers observation_of(const States& states) {
+/// The observation of a state.
+Numbers observation_of(const States& states, int i) {
   Numbers out;
   const auto look = [&](auto number) {
     std::vector<decltype(number)> x(static_cast<std::size_t>(states.spaces().observation));
-    states.observe(0, 1, x.data());
+    states.observe(i, i + 1, x.data());
     out.assign(x.begin(), x.end());
   };
   switch (states.spaces().observed) {
@@ -120,7 +121,7 @@ int replay(const ReplayOptions& o) {
     states->step(0, 1, {&choice, action.data()}, {.each = &rng}, &reward, &terminated);
     out += fmt::format("{},{:.17g},{:d},{:d}", t, reward, terminated != 0, truncated);
     bool finite = std::isfinite(reward);
-    for (const Numbers& part : {observation_of(*states), states->numbers(0)})
+    for (const Numbers& part : {observation_of(*states, 0), states->numbers(0)})
       for (const double x : part) out += fmt::format(",{:.17g}", x), finite = finite && std::isfinite(x);
     out += "\n";
     if (!finite)
@@ -175,12 +176,13 @@ struct PlayOptions {
 void add_play_options(CLI::App& command, PlayOptions& o) {
   command.add_option("--env", o.env, "world id, or mdp:FILE")->required();
   command.add_option("--policy", o.policy,
-                     "random | reference | uniform | logits:FILE | init:SEED (default: reference)");
+                     "random | reference | uniform | logits:FILE | init:SEED | run:DIR; heuristic, of "
+                     "LunarLander (default: reference)");
   command.add_option("--seed", o.seed, "of the worlds and the policy")->capture_default_str();
 }
 
 struct Episode {
-  std::vector<Numbers> states;  // s_0 ... s_n
+  std::vector<Numbers> states;  // s_0 ... s_n, as shown
   int steps = 0;
   double total = 0;  // of the rewards
   bool terminated = false;
@@ -200,7 +202,10 @@ class Episodes {
       : world_(make_world(o.env, std::nullopt, std::nullopt)),
         seed_(seed_option(o.seed)),
         policy_(o.policy.empty() ? "reference" : o.policy) {
-    if (policy_ != "random") choice_ = make_policy(world_, policy_);
+    expect(policy_ != "heuristic" || world_.id.starts_with("LunarLander"),
+           "there is no heuristic policy for ", world_.id, ", only for LunarLander");
+    by_itself_ = policy_ == "random" || policy_ == "heuristic";
+    if (!by_itself_) choice_ = make_policy(world_, policy_);
   }
 
   const std::string& policy() const { return policy_; }
@@ -212,10 +217,10 @@ class Episodes {
     const Draw draw{seed_, "rollout", i * shard, count};
     const auto states = world_.states(count);
     const auto watch = [&](int k) {
-      if (with_states) out[static_cast<std::size_t>(k)].states.push_back(states->numbers(k));
+      if (with_states) out[static_cast<std::size_t>(k)].states.push_back(states->shown(k));
     };
-    if (policy_ == "random") {
-      play_at_random(*states, draw, watch, out);
+    if (by_itself_) {
+      play_by_itself(*states, draw, watch, out);
       return out;
     }
     const Trajectories batch =
@@ -235,8 +240,9 @@ class Episodes {
   }
 
  private:
+  /// Without a network or a table: at random, or as Gymnasium's pilot does.
   template <class Watch>
-  void play_at_random(States& states, const Draw& draw, const Watch& watch, std::vector<Episode>& out) const {
+  void play_by_itself(States& states, const Draw& draw, const Watch& watch, std::vector<Episode>& out) const {
     int choice = 0;
     Numbers vector(static_cast<std::size_t>(world_.m));
     for (int k = 0; k < draw.count; ++k) {
@@ -248,7 +254,10 @@ class Episodes {
         e.terminated = terminated != 0;
         if (e.terminated || e.steps == world_.T) break;
         rng.seek(static_cast<std::uint32_t>(e.steps) + 1);
-        random_action(world_, choices, choice, vector);
+        if (policy_ == "random")
+          random_action(world_, choices, choice, vector);
+        else
+          fly(states, k, choice, vector);
         double reward{};
         states.act(k, k + 1, {&choice, vector.data()}, {.each = &rng}, &reward, &terminated);
         e.total += reward;
@@ -257,9 +266,18 @@ class Episodes {
     }
   }
 
+  /// The pilot's action in state k.
+  void fly(const States& states, int k, int& choice, Numbers& vector) const {
+    const Numbers o = observation_of(states, k);
+    choice = LunarLander::pilot_choice(o);
+    const auto powers = LunarLander::pilot_powers(o);
+    if (world_.m > 0) vector.assign(powers.begin(), powers.end());
+  }
+
   World world_;
   std::uint64_t seed_;
   std::string policy_;
+  bool by_itself_;
   PolicyChoice choice_;
 };
 
@@ -287,10 +305,13 @@ int rollout(const PlayOptions& o, const std::string& episodes) {
 }
 
 int render(const PlayOptions& o, const std::string& frames, const std::string& out) {
-  const auto K = static_cast<int>(count_option("--frames", frames, 1, 1000));
   const std::filesystem::path path = out;
-  expect(path.extension() == ".svg" || path.extension() == ".png", "--out must end in .svg or .png, got '",
-         out, "'");
+  const std::string ending = path.extension();
+  const bool moving = ending == ".gif" || ending == ".apng";
+  expect(moving || ending == ".svg" || ending == ".png",
+         "--out must end in .svg or .png, or in .gif or .apng to move, got '", out, "'");
+  const auto K =
+      static_cast<int>(count_option("--frames", frames.empty() ? (moving ? "100" : "6") : frames, 1, 1000));
   const Episodes play(o);
   if (!can_draw(o.env)) {
     std::string known;
@@ -298,6 +319,10 @@ int render(const PlayOptions& o, const std::string& frames, const std::string& o
     throw Error(join("there is no picture of '", o.env, "'; there is one of: ", known));
   }
   const Episode e = play(0, 1, true)[0];
+  if (moving) {
+    write_animation(animation(o.env, e.states, K), path);
+    return 0;
+  }
   strip(o.env, e.states, K,
         fmt::format("{}, policy {}, seed {}: {} step{}, return {:.4g}, {}", o.env, play.policy(), o.seed,
                     e.steps, e.steps == 1 ? "" : "s", e.total, e.terminated ? "terminated" : "truncated"))
@@ -332,12 +357,12 @@ void add_env(CLI::App& app, int& status) {
   rolled->add_option("--episodes", *episodes, "how many")->capture_default_str();
   rolled->callback([=, &status] { status = rollout(*p, *episodes); });
 
-  auto* rendered = env->add_subcommand("render", "a strip of frames of an episode");
+  auto* rendered = env->add_subcommand("render", "a strip of frames of an episode, or a moving picture");
   auto q = std::make_shared<PlayOptions>();
-  auto frames = std::make_shared<std::string>("6"), out = std::make_shared<std::string>();
+  auto frames = std::make_shared<std::string>(), out = std::make_shared<std::string>();
   add_play_options(*rendered, *q);
-  rendered->add_option("--frames", *frames, "how many, evenly spaced")->capture_default_str();
-  rendered->add_option("--out", *out, "an .svg or .png file")->required();
+  rendered->add_option("--frames", *frames, "how many, evenly spaced (6; 100 where it moves)");
+  rendered->add_option("--out", *out, "an .svg or .png file; a .gif or .apng file moves")->required();
   rendered->callback([=, &status] { status = render(*q, *frames, *out); });
 }
 
