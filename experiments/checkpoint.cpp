@@ -175,8 +175,10 @@ void Checkpoints::keep_only(const std::vector<std::string>& names) const {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored)) {
     const std::string name = (folder_.filename() / entry.path().filename()).string();
-    if (std::find(names.begin(), names.end(), name) == names.end())
-      std::filesystem::remove(entry.path(), ignored);
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    std::error_code error;
+    std::filesystem::remove(entry.path(), error);
+    expect(!error, "cannot remove ", entry.path().string(), ": ", error.message());
   }
   if (std::filesystem::remove(folder_, ignored)) return;  // where it is empty
   sync_directory(folder_);  // or a finished run has more of them again after a loss of power

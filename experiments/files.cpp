@@ -61,14 +61,11 @@ bool sync_file(int file) {
 
 std::filesystem::path partial_of(std::filesystem::path path) { return path += ".partial"; }
 
-/// A partial file takes its name, for good.
-void publish(const std::filesystem::path& partial, const std::filesystem::path& path) {
-  if (::rename(partial.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    ::unlink(partial.c_str());
-    fail_to("write", path, error);
-  }
+/// A partial file takes its name, for good. Returns why it cannot, as errno does, or 0.
+int publish(const std::filesystem::path& partial, const std::filesystem::path& path) {
+  if (::rename(partial.c_str(), path.c_str()) != 0) return errno;
   sync_directory(path.parent_path());
+  return 0;
 }
 
 }  // namespace
@@ -103,7 +100,10 @@ void write_file(const std::filesystem::path& path, std::string_view contents) {
     ::unlink(partial.c_str());
     fail_to("write", path, error);
   }
-  publish(partial, path);
+  if (const int error = publish(partial, path)) {
+    ::unlink(partial.c_str());
+    fail_to("write", path, error);
+  }
 }
 
 void sync_directory(const std::filesystem::path& directory) {
@@ -178,7 +178,8 @@ void NpyWriter::finish() {
   if (!root()) return;
   sync();
   if (::close(std::exchange(file_, -1)) != 0) fail_to("write", path_, errno);
-  publish(partial_, path_);
+  // What was put is kept where it is: it is in no checkpoint.
+  if (const int error = publish(partial_, path_)) fail_to("write", path_, error);
 }
 
 NpyWriter::~NpyWriter() {

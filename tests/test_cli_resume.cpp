@@ -327,6 +327,34 @@ TEST(Resume, ANumericalFaultEndsARunForGood) {
   EXPECT_EQ(files(directory), left);
 }
 
+TEST(Resume, WhatFailsAtTheEndIsDoneAgain) {
+  const fs::path folder = scratch("resume_end");
+  const auto study = [](const fs::path& directory) {
+    return "variance --env chain --estimators reinforce --trajectories 6144 --checkpoint-work 1e-5 --out " +
+           directory.string() + " --export-gradients " + (directory / "gradients.npy").string();
+  };
+  const Disturbed whole = disturbed(study(folder / "whole"), folder / "whole");
+  ASSERT_EQ(whole.finished.status, 0) << whole.finished.err;
+  int tried = 0;
+  // The gradients take their name; then checkpoints that are not needed any more go.
+  auto call = std::find_if(whole.calls.begin(), whole.calls.end(),
+                           [](const Call& c) { return c.to.ends_with("gradients.npy"); });
+  for (; call != whole.calls.end(); ++call) {
+    if (call->name != "rename" && call->name != "unlink") continue;
+    const fs::path directory = folder / call->number;
+    const Disturbed failed =
+        disturbed(study(directory), directory, "FAULTS_WAY=EIO FAULTS_AT=" + call->number);
+    if (failed.finished.status != 0) {  // the folder of checkpoints may stay where it is empty
+      EXPECT_EQ(failed.finished.status, 2) << call->name;
+      EXPECT_EQ(lines_of(failed.finished.err), 1) << failed.finished.err;
+      EXPECT_EQ(resume(directory).status, 0);
+      ++tried;
+    }
+    EXPECT_EQ(files(directory), files(folder / "whole")) << call->name << " " << call->number;
+  }
+  EXPECT_GE(tried, 4);
+}
+
 TEST(Resume, NoCheckpointButTheLastWhereNoneIsAskedFor) {
   const fs::path folder = scratch("resume_none");
   const std::string none =
