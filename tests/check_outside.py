@@ -32,7 +32,7 @@ with tempfile.TemporaryDirectory(prefix="lowvar_outside_") as scratch:
     program = out / "outside"
     run(out / "losses")
 
-    expect("walk " in run(program, "list", "envs"), "list envs shows walk")
+    expect("\nwalk " in run(program, "list", "envs"), "list envs shows walk")
     expect("CartPole-v1" in run(program, "list", "envs"), "list envs still shows CartPole-v1")
     expect("next:K" in run(program, "list", "estimators"), "list estimators shows next:K")
     expect("tests/outside" in run(program, "explain", "next:3"), "explain knows next:3")
@@ -72,7 +72,7 @@ with tempfile.TemporaryDirectory(prefix="lowvar_outside_") as scratch:
     expect(len(summary["seeds"]) == 2 and summary["iqm"] > 0, f"two seeds were trained: {summary}")
 
     installed = prefix / "bin" / "lowvar"
-    expect("walk " not in run(installed, "list", "envs"), "the installed lowvar is as it was")
+    expect("\nwalk " not in run(installed, "list", "envs"), "the installed lowvar is as it was")
     expect((prefix / "share/lowvar/experiments/figures/ladder/plot.py").is_file(), "the scripts that draw are installed")
     run(installed, "env", "render", "--env", "four-rooms", "--out", out / "rooms.png")
 
