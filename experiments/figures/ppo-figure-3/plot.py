@@ -47,7 +47,7 @@ def draw(rows):
     for i, world in enumerate(worlds):
         ax = style.panel(fig, LEFT + i % COLUMNS * (WIDE + ACROSS), TOP + i // COLUMNS * (HIGH + DOWN), WIDE, HIGH)
         draw_world(ax, [row for row in rows if row["world"] == world])
-        ax.set_title(world, fontsize=8, weight="bold", loc="left")
+        ax.set_title(world, fontsize=8 if len(world) < 25 else 7, weight="bold", loc="left")
     style.key(fig, [(colour, name) for name, colour in METHODS.values()])
     marks = [Line2D([], [], marker=m, markersize=3.4, markerfacecolor="white", markeredgewidth=0.8, color=style.GREY, linestyle="none")
              for m in SOURCES.values()]
