@@ -67,7 +67,8 @@ def main():
     parser.add_argument("--only", default="", help="runs whose name holds this text")
     arguments = parser.parse_args()
     lines = ["# Results", "",
-             "Written by `experiments/results.py`: every line is ten seeds (0 to 9; what was tuned was tuned on others) of one command.",
+             "Written by `experiments/results.py`: every line is ten seeds of one command (0 to 9; what was tuned was tuned on others, but for",
+             "the lander's three changes to the zoo's settings, which were chosen on these).",
              "`eval_return` is the mean of 100 greedy episodes after training, `best_100` the best mean of 100 training episodes in",
              "a row, `exact_value` the value of the learnt stochastic policy by dynamic programming (for linear-quadratic worlds: of",
              "its mean). IQM is the interquartile mean over seeds, in a 95 % bootstrap interval. Steps a second are of one seed, two",
