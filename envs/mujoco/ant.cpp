@@ -105,11 +105,7 @@ MujocoPage ant(int version) {
       .frame_skip = 5,
       .T = 1000,
       .observation = forces ? 105 : 27,
-      .start =
-          [](std::span<double> qpos, std::span<double> qvel, Rng& rng) {
-            add_uniform(qpos, 0.1, rng);
-            add_normal(qvel, 0.1, rng);
-          },
+      .start = uniform_and_normal_start<0.1>,
       .observe = forces ? observe<true> : observe<false>,
       .outcome = forces ? outcome<false> : outcome<true>,
       .kept = 2 + 6 * kBodies,

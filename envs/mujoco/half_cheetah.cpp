@@ -67,11 +67,7 @@ MujocoPage half_cheetah() {
       .frame_skip = 5,
       .T = 1000,
       .observation = 17,
-      .start =
-          [](std::span<double> qpos, std::span<double> qvel, Rng& rng) {
-            add_uniform(qpos, 0.1, rng);
-            add_normal(qvel, 0.1, rng);
-          },
+      .start = uniform_and_normal_start<0.1>,
       .observe = [](const Seen& s,
                     std::span<double> out) { write(s.qvel, out, write(s.qpos.subspan(1), out)); },
       .outcome =

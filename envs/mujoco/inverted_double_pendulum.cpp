@@ -64,11 +64,7 @@ MujocoPage inverted_double_pendulum(int version) {
       .frame_skip = 5,
       .T = 1000,
       .observation = version == 4 ? 11 : 9,
-      .start =
-          [](std::span<double> qpos, std::span<double> qvel, Rng& rng) {
-            add_uniform(qpos, 0.1, rng);
-            add_normal(qvel, 0.1, rng);
-          },
+      .start = uniform_and_normal_start<0.1>,
       .observe = version == 4 ? observe<3> : observe<1>,
       .outcome = version == 4 ? outcome<true> : outcome<false>,
       .kept = 5,

@@ -45,12 +45,8 @@ MujocoPage inverted_pendulum(int version) {
       .frame_skip = 2,
       .T = 1000,
       .observation = 4,
-      .start =
-          [](std::span<double> qpos, std::span<double> qvel, Rng& rng) {
-            add_uniform(qpos, 0.01, rng);
-            add_uniform(qvel, 0.01, rng);
-          },
-      .observe = [](const Seen& s, std::span<double> out) { write(s.qvel, out, write(s.qpos, out)); },
+      .start = uniform_start<0.01>,
+      .observe = observe_state<0>,
       .outcome = version == 4 ? outcome<true> : outcome<false>,
   };
 }

@@ -77,4 +77,36 @@ inline std::size_t write(std::span<const double> x, std::span<double> out, std::
   return at;
 }
 
+// Starts and observations that several worlds share.
+
+/// U(-scale, scale) on qpos and on qvel.
+template <double scale>
+void uniform_start(std::span<double> qpos, std::span<double> qvel, Rng& rng) {
+  add_uniform(qpos, scale, rng);
+  add_uniform(qvel, scale, rng);
+}
+/// U(-scale, scale) on qpos, N(0, scale^2) on qvel.
+template <double scale>
+void uniform_and_normal_start(std::span<double> qpos, std::span<double> qvel, Rng& rng) {
+  add_uniform(qpos, scale, rng);
+  add_normal(qvel, scale, rng);
+}
+/// qpos but for the first `unseen`, then qvel.
+template <std::size_t unseen>
+void observe_state(const Seen& s, std::span<double> out) {
+  write(s.qvel, out, write(s.qpos.subspan(unseen), out));
+}
+/// The same without where along the track it is, and speeds held within 10.
+inline void observe_runner(const Seen& s, std::span<double> out) {
+  write(s.qvel, out, write(s.qpos.subspan(1), out), 10);
+}
+
+/// Forward velocity, a bonus of 1 for staying up, less the cost of control; ends where it is down. Version 4
+/// pays the bonus there, too.
+inline Outcome run_upright(const Seen& before, const Seen& after, std::span<const double> action, double dt,
+                           bool up, bool bonus_at_end) {
+  const double bonus = up || bonus_at_end ? 1 : 0;
+  return {(after.qpos[0] - before.qpos[0]) / dt + bonus - 0.001 * sum_of_squares(action), !up};
+}
+
 }  // namespace lowvar

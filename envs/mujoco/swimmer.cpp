@@ -43,11 +43,7 @@ MujocoPage swimmer() {
       .frame_skip = 4,
       .T = 1000,
       .observation = 8,
-      .start =
-          [](std::span<double> qpos, std::span<double> qvel, Rng& rng) {
-            add_uniform(qpos, 0.1, rng);
-            add_uniform(qvel, 0.1, rng);
-          },
+      .start = uniform_start<0.1>,
       .observe = [](const Seen& s,
                     std::span<double> out) { write(s.qvel, out, write(s.qpos.subspan(2), out)); },
       .outcome =

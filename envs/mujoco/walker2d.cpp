@@ -62,13 +62,10 @@ std::string model(const char* right_friction) {
 </mujoco>)";
 }
 
-/// Forward velocity, a bonus for staying upright, less the cost of control. Version 4 pays the bonus where it
-/// ends, too.
 template <bool bonus_at_end>
 Outcome outcome(const Seen& before, const Seen& after, std::span<const double> action, double dt) {
   const bool up = after.qpos[1] > 0.8 && after.qpos[1] < 2 && std::abs(after.qpos[2]) < 1;
-  const double bonus = up || bonus_at_end ? 1 : 0;
-  return {(after.qpos[0] - before.qpos[0]) / dt + bonus - 0.001 * sum_of_squares(action), !up};
+  return run_upright(before, after, action, dt, up, bonus_at_end);
 }
 
 }  // namespace
@@ -79,11 +76,7 @@ MujocoPage walker2d(int version) {
       .frame_skip = 4,
       .T = 1000,
       .observation = 17,
-      .start =
-          [](std::span<double> qpos, std::span<double> qvel, Rng& rng) {
-            add_uniform(qpos, 0.005, rng);
-            add_uniform(qvel, 0.005, rng);
-          },
+      .start = uniform_start<0.005>,
       .observe = [](const Seen& s,
                     std::span<double> out) { write(s.qvel, out, write(s.qpos.subspan(1), out), 10); },
       .outcome = version == 4 ? outcome<true> : outcome<false>,
