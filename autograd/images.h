@@ -1,6 +1,6 @@
-// Rows that are images, channels last: entry (i, j, c) of an image stands in column (i * width + j) *
-// channels + c of its row. Convolution, its two adjoints and pooling. As in matrices.h at least one operand
-// is a Var, and an Array beside it is data as the images and no data as the weights.
+// Rows that are images (ImageShape of core/shape.h). Convolution, its two adjoints and pooling. As in
+// matrices.h at least one operand is a Var, and an Array beside it is data as the images and no data as the
+// weights.
 #pragma once
 
 #include <concepts>
@@ -9,14 +9,6 @@
 #include "autograd/ops.h"
 
 namespace lowvar {
-
-struct ImageShape {
-  int height, width, channels;
-  bool operator==(const ImageShape&) const = default;
-};
-
-/// "84x84x4".
-inline std::string text(ImageShape s) { return join(s.height, "x", s.width, "x", s.channels); }
 
 /// A window of height x width pixels that moves over an image by `stride` pixels, down and across, and
 /// `padding` pixels beyond the edges. Those beyond are zeros, or no pixels for a maximum.

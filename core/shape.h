@@ -32,6 +32,16 @@ inline int side(std::size_t n) {
   return static_cast<int>(n);
 }
 
+/// Images in rows, channels last: pixel (i, j) has its channel c in column (i * width + j) * channels + c.
+struct ImageShape {
+  int height = 0, width = 0, channels = 0;
+  int size() const { return height * width * channels; }
+  bool operator==(const ImageShape&) const = default;
+};
+
+/// "84x84x4".
+inline std::string text(ImageShape s) { return join(s.height, "x", s.width, "x", s.channels); }
+
 template <class T>
 Shape shape(const Array<T>& a) {
   return {side(a.shape(0)), side(a.shape(1))};

@@ -15,6 +15,10 @@
 //                                   less than threads that meet
 //   E::any_action                   true: vectors outside the bounds are meant too, and are never clipped
 //   env.observation_low, _high      bounds of each component
+//   env.levels                      std::array<int, n>: component j of a vector is one of the whole numbers
+//                                   0 ... levels[j] - 1, and the bounds are these
+//   env.image, env.unit             an ImageShape, where an observation is an image; and what a 1 in it means
+//                                   to a network, 1 where it is not said (1/255 for grey values)
 //   E::Observed                     what observations are: float, which is the default; double, not rounded;
 //                                   std::uint8_t, and then observe writes to a std::span<std::uint8_t>
 //   bool terminal(const State&) const          whether a start is an end already
@@ -44,6 +48,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <span>
@@ -202,14 +207,18 @@ bool is_stochastic(const E& env) {
     return true;
 }
 
-/// Uniform over the actions, or between their bounds.
+/// Uniform over the actions, or over the choices of each component, or between the bounds.
 template <Environment E>
 typename E::Action random_action(const E& env, Rng& rng) {
   if constexpr (DiscreteEnvironment<E>) {
     return static_cast<int>(rng.uniform() * env.actions);
   } else {
     typename E::Action a;
-    for (std::size_t i = 0; i < a.size(); ++i) a[i] = rng.uniform(env.action_low[i], env.action_high[i]);
+    for (std::size_t i = 0; i < a.size(); ++i)
+      if constexpr (requires { env.levels; })
+        a[i] = std::floor(rng.uniform() * env.levels[i]);
+      else
+        a[i] = rng.uniform(env.action_low[i], env.action_high[i]);
     return a;
   }
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/shape.h"
 #include "envs/env.h"
 
 namespace lowvar {
@@ -26,8 +28,11 @@ struct Spaces {
   int m = 0;  // length of a vector that acts; 0 where actions are choices
   std::vector<double> action_low = {}, action_high = {};  // [m]
   bool any_action = false;                                // vectors outside the bounds are meant too
-  int observation = 0;                                    // length of an observation
+  std::vector<int> levels = {};  // [m], of vectors of choices: component j is one of 0 ... levels[j] - 1
+  int observation = 0;           // length of an observation
   enum class Number { float32, float64, uint8 } observed = Number::float32;
+  ImageShape image = {};   // of an observation that is one
+  double unit = 1;         // what a 1 in an image means to a network
   bool stochastic = true;  // whether a step draws random numbers
   bool dear = false;       // whether a step costs more than it does threads to meet
   int numbers = 0;         // of a state, where it is one to read and write; else 0
@@ -118,11 +123,13 @@ inline void States::act(int begin, int end, ActionRows actions, const Draws& dra
   step(begin, end, {nullptr, clipped.data()}, draws, reward, terminated);
 }
 
-/// An action at random, uniform over the choices or between the bounds: written where ActionRows read it.
+/// An action at random, uniform over the choices, or over those of each component, or between the bounds:
+/// written where ActionRows read it.
 inline void random_action(const Spaces& spaces, Rng& rng, int& choice, std::span<double> vector) {
   if (spaces.A > 0) choice = static_cast<int>(rng.uniform() * spaces.A);
   for (std::size_t j = 0; j < vector.size(); ++j)
-    vector[j] = rng.uniform(spaces.action_low[j], spaces.action_high[j]);
+    vector[j] = spaces.levels.empty() ? rng.uniform(spaces.action_low[j], spaces.action_high[j])
+                                      : std::floor(rng.uniform() * spaces.levels[j]);
 }
 
 // ---- Environments as States ----
@@ -205,12 +212,15 @@ Spaces spaces_of(const E& env) {
     out.action_low.assign(env.action_low.begin(), env.action_low.end());
     out.action_high.assign(env.action_high.begin(), env.action_high.end());
     if constexpr (requires { E::any_action; }) out.any_action = E::any_action;
+    if constexpr (requires { env.levels; }) out.levels.assign(env.levels.begin(), env.levels.end());
   }
   out.observation = env.observation;
   using Number = Spaces::Number;
   out.observed = std::same_as<Observed<E>, float>    ? Number::float32
                  : std::same_as<Observed<E>, double> ? Number::float64
                                                      : Number::uint8;
+  if constexpr (requires { env.image; }) out.image = env.image;
+  if constexpr (requires { env.unit; }) out.unit = env.unit;
   out.stochastic = is_stochastic(env);
   if constexpr (requires { E::dear; }) out.dear = E::dear;
   if constexpr (detail::reads_numbers<E>) {

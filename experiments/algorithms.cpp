@@ -94,6 +94,8 @@ std::string text_of(const toml::node& node, const std::string& where, const std:
 
 // ---- What was learnt ----
 
+constexpr const char* heads[] = {"softmax", "gaussian", "choices"};  // by Head
+
 Json arrays_as_json(const std::vector<std::string>& names, const Parameters& arrays) {
   Json out = Json::array();
   for (std::size_t i = 0; i < arrays.size(); ++i)
@@ -115,6 +117,15 @@ Json model_as_json(const Model& model) {
             {"outputs", reader->outputs}};
   if (const auto* linear = std::get_if<Linear>(&model))
     return {{"inputs", linear->inputs}, {"outputs", linear->outputs}};
+  if (const auto* cnn = std::get_if<Cnn>(&model)) {
+    Json filters = Json::array();
+    for (const auto& each : cnn->filters) filters.push_back({each.filters, each.size, each.stride});
+    const ImageShape image = cnn->image;
+    return {{"image", {image.height, image.width, image.channels}},
+            {"unit", cnn->unit},
+            {"convolutions", filters},
+            {"perceptron", model_as_json(cnn->mlp)}};
+  }
   const auto& mlp = std::get<Mlp>(model);
   Json out{{"sizes", mlp.sizes}, {"activation", mlp.activation == Activation::tanh ? "tanh" : "relu"}};
   if (const Normaliser& seen = mlp.normaliser; !seen.mean.empty())
@@ -142,6 +153,20 @@ Model model_from(const Json& json, const World& world, const std::string& where)
   }
   if (json.contains("states")) return Table{json.at("states"), json.at("outputs")};
   if (json.contains("inputs")) return Linear{json.at("inputs"), json.at("outputs")};
+  if (json.contains("image")) {
+    const Json& image = json.at("image");
+    Cnn cnn{
+        .image = {image.at(0), image.at(1), image.at(2)}, .unit = json.at("unit"), .filters = {}, .mlp = {}};
+    expect(cnn.image == world.image, where, " was learnt from images ", cnn.image, " and does not fit ",
+           world.id);
+    for (const Json& each : json.at("convolutions"))
+      cnn.filters.push_back({each.at(0), each.at(1), each.at(2)});
+    check(cnn);
+    cnn.mlp = std::get<Mlp>(model_from(json.at("perceptron"), world, where));
+    expect(cnn.mlp.sizes.front() == cnn.flattened().size(), where, ": the perceptron has ",
+           cnn.mlp.sizes.front(), " inputs, and the convolutions give ", cnn.flattened().size());
+    return cnn;
+  }
   Mlp mlp{.sizes = json.at("sizes")};
   expect(mlp.sizes.size() >= 2, where,
          ": the sizes of a network are those of its inputs, layers and outputs");
@@ -157,17 +182,6 @@ Model model_from(const Json& json, const World& world, const std::string& where)
            inputs, " inputs, within a limit that is not negative");
   }
   return mlp;
-}
-
-std::vector<Shape> shapes(const Model& model) {
-  if (const auto* table = std::get_if<Table>(&model)) return {{table->rows(), table->outputs}};
-  if (const auto* reader = std::get_if<Reader>(&model)) return reader->shapes();
-  if (const auto* linear = std::get_if<Linear>(&model)) return {{linear->outputs, linear->inputs}};
-  std::vector<Shape> out;
-  const auto& sizes = std::get<Mlp>(model).sizes;
-  for (std::size_t l = 0; l + 1 < sizes.size(); ++l)
-    out.insert(out.end(), {{sizes[l], sizes[l + 1]}, {1, sizes[l + 1]}});
-  return out;
 }
 
 /// Throws NumericalFault where a number is null, which JSON has for those that are not finite.
@@ -312,7 +326,7 @@ void set_options(Algorithm& algorithm, const Json& options) {
 std::string learned_as_json(const World& world, const Learned& learned) {
   Json out{{"env", world.id},
            {"policy",
-            {{"head", learned.policy.head == Head::softmax ? "softmax" : "gaussian"},
+            {{"head", heads[static_cast<std::size_t>(learned.policy.head)]},
              {"low", learned.policy.low},
              {"high", learned.policy.high},
              {"model", model_as_json(learned.policy.model)},
@@ -344,8 +358,7 @@ Learned read_learned(const std::filesystem::path& path, const World& world) {
          " is not a policy that `lowvar train` wrote");
   try {
     const Json& p = json.at("policy");
-    const bool gaussian = p.at("head") == "gaussian";
-    const int seen = world.mdp ? world.mdp->S : world.observation, wanted = world.A ? world.A : world.m;
+    const int seen = world.mdp ? world.mdp->S : world.observation, wanted = policy_numbers(world);
     const auto fits = [&](const Model& model, int outputs_) {
       const bool reader = std::holds_alternative<Reader>(model);
       return (reader || inputs(model) == seen) && outputs(model) == outputs_ &&
@@ -355,15 +368,16 @@ Learned read_learned(const std::filesystem::path& path, const World& world) {
       expect(fine, path.string(), " was learnt in ", json.at("env").get<std::string>(), " and does not fit ",
              world.id);
     };
-    Learned out{{model_from(p.at("model"), world, path.string()), gaussian ? Head::gaussian : Head::softmax,
-                 p.at("low"), p.at("high")},
-                {}};
+    Learned out{policy_by(world, model_from(p.at("model"), world, path.string())), {}};
+    const bool gaussian = out.policy.head == Head::gaussian;
+    out.policy.low = p.at("low").get<std::vector<double>>();
+    out.policy.high = p.at("high").get<std::vector<double>>();
     const auto& low = out.policy.low;
-    expect_fit(gaussian == (world.A == 0) && fits(out.policy.model, wanted) &&
-               low.size() == out.policy.high.size() &&
-               (low.empty() || low.size() == static_cast<std::size_t>(world.m)));
+    expect_fit(p.at("head") == heads[static_cast<std::size_t>(out.policy.head)] &&
+               fits(out.policy.model, wanted) && low.size() == out.policy.high.size() &&
+               (low.empty() || (gaussian && low.size() == static_cast<std::size_t>(world.m))));
     std::vector<Shape> of = shapes(out.policy.model);
-    if (gaussian) of.push_back({1, wanted});
+    if (gaussian) of.push_back({1, world.m});
     out.theta = arrays_from(p.at("parameters"), of, path.string());
     if (json.contains("critic")) {
       const Json& critic = json.at("critic");

@@ -27,7 +27,7 @@ using Json = nlohmann::ordered_json;
 /// The critic that a policy was learnt with, as measurement wants it.
 Critic critic_of(const Learned& learned) {
   if (!learned.critic || learned.action_values) return nullptr;
-  if (const auto* mlp = std::get_if<Mlp>(&*learned.critic)) return network_critic(*mlp, learned.w);
+  if (!of_states(*learned.critic)) return network_critic(*learned.critic, learned.w);
   return [V = learned.w.front()](Trajectories& batch) {
     batch.value.clear();
     for (const int s : batch.state) batch.value.push_back(V(s, 0));

@@ -1,4 +1,5 @@
 // Worlds of which only samples are known: policies are networks, and there is no oracle.
+#include "algorithms/data/networks.h"
 #include "experiments/models.h"
 
 namespace lowvar {
@@ -9,9 +10,7 @@ std::string unsuitable(const World& world, const Policy&, const Parameters&) {
 }
 
 PolicyChoice policy(const World& world, const std::string& spec) {
-  const int outputs = world.A ? world.A : world.m;
-  const Policy pi{Mlp{.sizes = {world.observation, 64, 64, outputs}, .output_gain = 0.01},
-                  world.A ? Head::softmax : Head::gaussian};
+  const Policy pi = policy_by(world, network(world, suitable_layers(world), policy_numbers(world), 0.01));
   auto rng = init_stream(spec == "reference" ? "init:0" : spec);
   if (!rng) refuse_policy(world, spec);
   return {pi, initialise(pi, *rng)};

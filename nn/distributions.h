@@ -6,6 +6,7 @@
 #include <limits>
 #include <numbers>
 #include <span>
+#include <vector>
 
 #include "autograd/autograd.h"
 #include "core/random.h"
@@ -44,6 +45,67 @@ struct Categorical {
 template <class T>
 Var<T> kl(const Categorical<T>& p, const Categorical<T>& q, At at = At::current()) {
   return kl(p.log_p, q.log_p, at);
+}
+
+/// Vectors of m independent choices, component j being one of 0 ... levels[j] - 1.
+template <class T>
+struct MultiCategorical {
+  std::vector<int> levels;
+  Var<T> log_p;  // [n x sum of levels], a block of columns for each component
+
+  static MultiCategorical from_logits(Var<T> logits, const std::vector<int>& levels, At at = At::current()) {
+    const CalledFrom here(at);
+    std::vector<Var<T>> blocks;
+    for_blocks(levels,
+               [&](int begin, int end) { blocks.push_back(log_softmax(column_slice(logits, begin, end))); });
+    return {levels, concatenate_columns(blocks)};
+  }
+
+  /// log pi of each row of `action` [n x m], whole numbers; [n x 1].
+  Var<T> log_prob(Var<T> action, At at = At::current()) const {
+    const CalledFrom here(at);
+    const int n = log_p.rows(), m = static_cast<int>(levels.size());
+    expect(action.shape() == Shape{n, m}, "log_prob: the actions are ", action.shape(), ", not ", Shape{n, m},
+           at);
+    Array<T> chosen = zeros<T>(n, log_p.cols());
+    for (int r = 0; r < n; ++r) {
+      int j = 0;
+      for_blocks(levels, [&](int begin, int end) {
+        const T a = action.values()[static_cast<std::size_t>(r * m + j++)];
+        expect(a >= 0 && a < static_cast<T>(end - begin) && a == std::floor(a), "log_prob: component ", j - 1,
+               " of an action is one of 0 ... ", end - begin - 1, ", got ", a, at);
+        chosen(r, begin + static_cast<int>(a)) = 1;
+      });
+    }
+    return sum_rows(where(chosen, log_p, 0));
+  }
+  /// The sum of the components', [n x 1].
+  Var<T> entropy(At at = At::current()) const {
+    const CalledFrom here(at);
+    Var<T> sum;
+    for_blocks(levels, [&](int begin, int end) {
+      const Var<T> of_block = lowvar::entropy(column_slice(log_p, begin, end));
+      sum = begin ? sum + of_block : of_block;
+    });
+    return sum;
+  }
+  /// f(first column, one past the last) of each component's block.
+  static void for_blocks(const std::vector<int>& levels, auto&& f) {
+    int begin = 0;
+    for (const int each : levels) f(begin, begin + each), begin += each;
+  }
+};
+
+/// KL(p || q) of each row, the sum of the components', [n x 1].
+template <class T>
+Var<T> kl(const MultiCategorical<T>& p, const MultiCategorical<T>& q, At at = At::current()) {
+  const CalledFrom here(at);
+  Var<T> sum;
+  MultiCategorical<T>::for_blocks(p.levels, [&](int begin, int end) {
+    const Var<T> of_block = kl(column_slice(p.log_p, begin, end), column_slice(q.log_p, begin, end));
+    sum = begin ? sum + of_block : of_block;
+  });
+  return sum;
 }
 
 /// Independent normals with means [n x C] and log standard deviations [n x C] or [1 x C].

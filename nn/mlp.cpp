@@ -14,6 +14,13 @@ std::vector<std::string> Mlp::names() const {
   return out;
 }
 
+std::vector<Shape> Mlp::shapes() const {
+  std::vector<Shape> out;
+  for (std::size_t l = 0; l + 1 < sizes.size(); ++l)
+    out.insert(out.end(), {{sizes[l], sizes[l + 1]}, {1, sizes[l + 1]}});
+  return out;
+}
+
 Array<double> orthogonal(int rows, int cols, double gain, Rng& rng) {
   const int vectors = std::min(rows, cols), length = std::max(rows, cols);
   Array<double> q = zeros<double>(vectors, length);
@@ -46,17 +53,18 @@ std::vector<Array<double>> initialise(const Mlp& mlp, Rng& rng) {
   return theta;
 }
 
-std::vector<Array<double>> initialise_uniform(const Mlp& mlp, Rng& rng) {
+std::vector<Array<double>> uniform_arrays(const std::vector<Shape>& shapes, Rng& rng) {
   std::vector<Array<double>> theta;
-  for (int l = 0; l < mlp.layers(); ++l) {
-    const int in = mlp.sizes[static_cast<std::size_t>(l)], out = mlp.sizes[static_cast<std::size_t>(l) + 1];
-    const double bound = 1 / std::sqrt(in);
-    theta.push_back(zeros<double>(in, out));
-    theta.push_back(zeros<double>(1, out));
-    for (auto* x : {&theta[theta.size() - 2], &theta.back()})
-      for (double& each : values(*x)) each = rng.uniform(-bound, bound);
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const double bound = 1 / std::sqrt(shapes[i - i % 2].rows);
+    theta.push_back(zeros<double>(shapes[i].rows, shapes[i].cols));
+    for (double& each : values(theta.back())) each = rng.uniform(-bound, bound);
   }
   return theta;
+}
+
+std::vector<Array<double>> initialise_uniform(const Mlp& mlp, Rng& rng) {
+  return uniform_arrays(mlp.shapes(), rng);
 }
 
 }  // namespace lowvar

@@ -40,6 +40,8 @@ struct Mlp {
   int layers() const { return static_cast<int>(sizes.size()) - 1; }
   /// "W0", "b0", "W1", ...
   std::vector<std::string> names() const;
+  /// Of each parameter array: W [inputs of the layer x its outputs], b [1 x outputs].
+  std::vector<Shape> shapes() const;
 };
 
 /// A random matrix with orthonormal rows or columns (whichever are fewer) times gain: Gram-Schmidt on normal
@@ -51,6 +53,8 @@ std::vector<Array<double>> initialise(const Mlp& mlp, Rng& rng);
 /// The same arrays, weights and biases uniform between -1/sqrt(inputs of the layer) and that: PyTorch's
 /// default.
 std::vector<Array<double>> initialise_uniform(const Mlp& mlp, Rng& rng);
+/// Arrays of these shapes, each weight array [inputs x outputs] with its bias behind it, drawn so.
+std::vector<Array<double>> uniform_arrays(const std::vector<Shape>& shapes, Rng& rng);
 
 /// Outputs [n x sizes.back()] for x [n x sizes.front()].
 template <class T>

@@ -97,18 +97,32 @@ inline const std::vector<double> row(const Observations& x, int r) {
   return out;
 }
 
-/// Rows as numbers of T, borrowed where they are that already and in their order, else gathered. Must outlive
-/// the tapes that look at it.
+/// Rows as numbers of T: borrowed where they are that already and in their order, gathered at once where not,
+/// and pixels, which are many, stretch by stretch where they are looked at. Must outlive the tapes that look
+/// at it, and `x` it.
 template <class T>
 class ObservedRows {
  public:
   explicit ObservedRows(const Observations& x) : borrowed_(x.get<T>()) {
-    if (!borrowed_) gathered_ = x.as<T>();
+    if (x.get<std::uint8_t>())
+      pixels_ = &x;
+    else if (!borrowed_)
+      gathered_ = x.as<T>();
   }
-  ObservedRows(const Observations& x, std::span<const int> rows) : gathered_(x.gather<T>(rows)) {}
+  ObservedRows(const Observations& x, std::span<const int> rows) {
+    if (x.get<std::uint8_t>())
+      pixels_ = &x, rows_.assign(rows.begin(), rows.end());
+    else
+      gathered_ = x.gather<T>(rows);
+  }
 
   /// Rows [begin, end) as data: row r belongs to sample r. No Var where there are no observations.
   Var<T> on(Tape<T>& tape, int begin, int end) const {
+    if (pixels_ && pixels_->size()) {
+      const auto first = static_cast<std::size_t>(begin), n = static_cast<std::size_t>(end - begin);
+      return tape.data(rows_.empty() ? pixels_->slice<T>(begin, end)
+                                     : pixels_->gather<T>(std::span(rows_).subspan(first, n)));
+    }
     const Array<T>& x = borrowed_ ? *borrowed_ : gathered_;
     return x.size() ? tape.data(borrow(x), begin, end) : Var<T>();
   }
@@ -116,6 +130,8 @@ class ObservedRows {
  private:
   const Array<T>* borrowed_ = nullptr;
   Array<T> gathered_ = zeros<T>(0, 0);
+  const Observations* pixels_ = nullptr;
+  std::vector<int> rows_;
 };
 
 }  // namespace lowvar

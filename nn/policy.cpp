@@ -3,6 +3,7 @@
 namespace lowvar {
 
 int inputs(const Model& model) {
+  if (const auto* cnn = std::get_if<Cnn>(&model)) return cnn->image.size();
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->sizes.front();
   if (const auto* linear = std::get_if<Linear>(&model)) return linear->inputs;
   if (const auto* reader = std::get_if<Reader>(&model)) return reader->states();
@@ -10,17 +11,42 @@ int inputs(const Model& model) {
 }
 
 int outputs(const Model& model) {
+  if (const auto* cnn = std::get_if<Cnn>(&model)) return cnn->mlp.sizes.back();
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->sizes.back();
   if (const auto* linear = std::get_if<Linear>(&model)) return linear->outputs;
   if (const auto* reader = std::get_if<Reader>(&model)) return reader->outputs;
   return std::get<Table>(model).outputs;
 }
 
+double multiplications(const Model& model) {
+  double out = 0;
+  if (const auto* cnn = std::get_if<Cnn>(&model)) {
+    for (std::size_t l = 0; l < cnn->filters.size(); ++l) {
+      const Window w = cnn->window(l);
+      out += 1.0 * w.rows() * w.cols() * w.size() * cnn->filters[l].filters;
+    }
+    return out + multiplications(cnn->mlp);
+  }
+  if (std::holds_alternative<Table>(model)) return out;
+  for (const Shape& each : shapes(model)) out += static_cast<double>(each.size());
+  return out;
+}
+
 std::vector<std::string> names(const Model& model) {
+  if (const auto* cnn = std::get_if<Cnn>(&model)) return cnn->names();
   if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->names();
   if (std::holds_alternative<Linear>(model)) return {"K"};
   if (const auto* reader = std::get_if<Reader>(&model)) return reader->names();
   return {"table"};
+}
+
+std::vector<Shape> shapes(const Model& model) {
+  if (const auto* cnn = std::get_if<Cnn>(&model)) return cnn->shapes();
+  if (const auto* mlp = std::get_if<Mlp>(&model)) return mlp->shapes();
+  if (const auto* linear = std::get_if<Linear>(&model)) return {{linear->outputs, linear->inputs}};
+  if (const auto* reader = std::get_if<Reader>(&model)) return reader->shapes();
+  const auto& table = std::get<Table>(model);
+  return {{table.rows(), table.outputs}};
 }
 
 std::vector<std::string> Policy::names() const {
@@ -31,12 +57,19 @@ std::vector<std::string> Policy::names() const {
 }
 
 std::vector<Array<double>> initialise(const Model& model, Rng& rng) {
+  if (const auto* cnn = std::get_if<Cnn>(&model)) return initialise(*cnn, rng);
   if (const auto* mlp = std::get_if<Mlp>(&model)) return initialise(*mlp, rng);
   if (const auto* linear = std::get_if<Linear>(&model))
     return {zeros<double>(linear->outputs, linear->inputs)};
   if (const auto* reader = std::get_if<Reader>(&model)) return initialise(*reader, rng);
   const auto& table = std::get<Table>(model);
   return {zeros<double>(table.rows(), table.outputs)};
+}
+
+std::vector<Array<double>> initialise_uniform(const Model& model, Rng& rng) {
+  if (const auto* cnn = std::get_if<Cnn>(&model)) return initialise_uniform(*cnn, rng);
+  if (const auto* mlp = std::get_if<Mlp>(&model)) return initialise_uniform(*mlp, rng);
+  return initialise(model, rng);
 }
 
 std::vector<Array<double>> initialise(const Policy& policy, Rng& rng, double log_std) {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/aliases.h"
+#include "nn/cnn.h"
 #include "nn/distributions.h"
-#include "nn/mlp.h"
 #include "nn/observations.h"
 #include "nn/reader.h"
 
@@ -29,8 +29,8 @@ struct Linear {
   int inputs, outputs;
 };
 
-/// From a state number (Table, Reader) or an observation (Mlp, Linear) to a row of outputs.
-using Model = std::variant<Table, Mlp, Linear, Reader>;
+/// From a state number (Table, Reader) or an observation (Mlp, Cnn, Linear) to a row of outputs.
+using Model = std::variant<Table, Mlp, Linear, Reader, Cnn>;
 
 /// Whether it looks at numbers of states, not at observations.
 inline bool of_states(const Model& model) {
@@ -40,8 +40,11 @@ inline bool of_states(const Model& model) {
 /// Numbers that an observation has; of a model of states, these.
 int inputs(const Model& model);
 int outputs(const Model& model);
-/// Names of the parameter arrays, for reports by layer.
+/// About how many multiplications a row costs.
+double multiplications(const Model& model);
+/// Names of the parameter arrays, for reports by layer, and their shapes.
 std::vector<std::string> names(const Model& model);
+std::vector<Shape> shapes(const Model& model);
 
 /// What is seen, a row a step: state numbers for a table, observations [n x p] for a network.
 struct Inputs {
@@ -75,10 +78,11 @@ Var<T> forward(const Model& model, const std::vector<Var<T>>& theta, std::span<c
   }
   if (const auto* reader = std::get_if<Reader>(&model)) return forward(*reader, theta, state, at);
   if (std::holds_alternative<Linear>(model)) return matmul_nt(observation, theta.front(), at);
+  if (const auto* cnn = std::get_if<Cnn>(&model)) return forward(*cnn, theta, observation, at);
   return forward(std::get<Mlp>(model), theta, observation, at);
 }
 
-/// What was done, a row a step: numbers of choices for Categorical, vectors [n x m] for DiagGaussian.
+/// What was done, a row a step: numbers of choices for Categorical, vectors [n x m] for the others.
 template <class T>
 struct Actions {
   std::span<const int> choice;
@@ -86,12 +90,13 @@ struct Actions {
 };
 
 template <class T>
-using Distribution = std::variant<Categorical<T>, DiagGaussian<T>>;
+using Distribution = std::variant<Categorical<T>, DiagGaussian<T>, MultiCategorical<T>>;
 
 /// log pi(a_r) of each row, [n x 1].
 template <class T>
 Var<T> log_prob(const Distribution<T>& pi, const Actions<T>& actions, At at = At::current()) {
   if (const auto* p = std::get_if<Categorical<T>>(&pi)) return p->log_prob(actions.choice, at);
+  if (const auto* p = std::get_if<MultiCategorical<T>>(&pi)) return p->log_prob(actions.vector, at);
   return std::get<DiagGaussian<T>>(pi).log_prob(actions.vector, at);
 }
 
@@ -104,13 +109,13 @@ Var<T> entropy(const Distribution<T>& pi, At at = At::current()) {
 /// KL(p || q) of each row, [n x 1]; both of one kind.
 template <class T>
 Var<T> kl(const Distribution<T>& p, const Distribution<T>& q, At at = At::current()) {
-  if (const auto* c = std::get_if<Categorical<T>>(&p)) return kl(*c, std::get<Categorical<T>>(q), at);
-  return kl(std::get<DiagGaussian<T>>(p), std::get<DiagGaussian<T>>(q), at);
+  return std::visit([&]<class P>(const P& of_kind) { return kl(of_kind, std::get<P>(q), at); }, p);
 }
 
 enum class Head {
   softmax,   // pi(a|s) = softmax(outputs)_a
   gaussian,  // N(outputs, diag(exp(2 log_std))); log_std [1 x m] is the last parameter array
+  choices,   // component j of a vector = k with probability softmax(outputs of block j)_k, independently
 };
 
 /// pi(a|s; theta): a model, and how its outputs are read.
@@ -118,6 +123,7 @@ struct Policy {
   Model model;
   Head head = Head::softmax;
   std::vector<double> low = {}, high = {};  // [m], or empty: where a Gaussian's mean is kept, by tanh
+  std::vector<int> levels = {};             // [m], of `choices`: outputs in block j
 
   /// Names of the parameter arrays, for reports by layer.
   std::vector<std::string> names() const;
@@ -127,6 +133,8 @@ struct Policy {
                              At at = At::current()) const {
     const CalledFrom here(at);
     if (head == Head::softmax) return Categorical<T>::from_logits(forward(model, theta, state, observation));
+    if (head == Head::choices)
+      return MultiCategorical<T>::from_logits(forward(model, theta, state, observation), levels);
     const std::vector<Var<T>> of_mean(theta.begin(), theta.end() - 1);
     const Var<T> mean = forward(model, of_mean, state, observation);
     return DiagGaussian<T>{low.empty() ? mean : between_bounds(mean), theta.back()};
@@ -147,6 +155,8 @@ struct Policy {
 
 /// Parameters of the model: zeros for a table or K, orthogonal weights for a network.
 std::vector<Array<double>> initialise(const Model& model, Rng& rng);
+/// The same, but those of an Mlp and a Cnn are uniform (initialise_uniform of mlp.h).
+std::vector<Array<double>> initialise_uniform(const Model& model, Rng& rng);
 /// Those of the model, then log_std, all `log_std`, for a Gaussian head.
 std::vector<Array<double>> initialise(const Policy& policy, Rng& rng, double log_std = 0);
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <numbers>
 
 #include "autograd/gradcheck.h"
@@ -195,6 +196,63 @@ TEST(Categorical, SampleFrequencies) {
       EXPECT_LE(std::abs(count[j] / double(N) - p[j]), limit(8 * 6, many) * se) << r << ", " << j;
     }
   }
+}
+
+// ---- MultiCategorical ----
+
+/// Each component as a categorical of its own.
+TEST(MultiCategorical, IsItsComponentsSideBySide) {
+  const std::vector<int> levels{3, 1, 2};
+  const auto a = random_array(4, 6, "a"), b = random_array(4, 6, "b");
+  const Array<double> action{{0, 0, 1}, {2, 0, 0}, {1, 0, 1}, {2, 0, 1}};
+  Tape<double> tape;
+  const auto of = [&](const Array<double>& x) {
+    return MultiCategorical<double>::from_logits(tape.parameter(x), levels);
+  };
+  const auto p = of(a), q = of(b);
+  const auto log_prob = p.log_prob(tape.data(action)).value(), H = p.entropy().value(), D = kl(p, q).value();
+  for (int r = 0; r < 4; ++r) {
+    double log_pi = 0, entropy = 0, divergence = 0;
+    int first = 0;
+    for (std::size_t j = 0; j < levels.size(); first += levels[j++]) {
+      Array<double> logits = zeros<double>(1, levels[j]), others = logits;
+      for (int k = 0; k < levels[j]; ++k) logits(0, k) = a(r, first + k), others(0, k) = b(r, first + k);
+      const auto pi = softmax_row(logits, 0), rho = softmax_row(others, 0);
+      log_pi += std::log(pi[static_cast<std::size_t>(action(static_cast<std::size_t>(r), j))]);
+      for (std::size_t k = 0; k < pi.size(); ++k)
+        entropy -= pi[k] * std::log(pi[k]), divergence += pi[k] * std::log(pi[k] / rho[k]);
+    }
+    EXPECT_NEAR(log_prob(r, 0), log_pi, 1e-14);
+    EXPECT_NEAR(H(r, 0), entropy, 1e-14);
+    EXPECT_NEAR(D(r, 0), divergence, 1e-14);
+  }
+}
+
+TEST(MultiCategorical, Derivatives) {
+  const std::vector<int> levels{3, 2};
+  const std::vector<Array<double>> logits{random_array(4, 5, "a"), random_array(4, 5, "b")};
+  const Array<double> action{{0, 1}, {2, 0}, {1, 1}, {2, 1}};
+  const auto w = random_array(4, 1, "w");
+  using P = const std::vector<Var<double>>&;
+  const auto of = [&](Var<double> x) { return MultiCategorical<double>::from_logits(x, levels); };
+  const std::vector<std::pair<const char*, std::function<Var<double>(P, Var<double>)>>> losses = {
+      {"log_prob", [&](P p, Var<double> a) { return dot(of(p[0]).log_prob(a), w); }},
+      {"entropy", [&](P p, Var<double>) { return dot(of(p[0]).entropy(), w); }},
+      {"kl", [&](P p, Var<double>) { return dot(kl(of(p[0]), of(p[1])), w); }},
+  };
+  for (const auto& [name, loss] : losses) {
+    const auto report = gradcheck(loss, logits, {.orders = 2, .tolerance = 1e-7}, action);
+    EXPECT_TRUE(report.ok) << name << "\n" << report.text();
+  }
+}
+
+TEST(MultiCategorical, ActionsThatAreNoneAreRefused) {
+  const Array<double> logits = zeros<double>(1, 5);
+  Tape<double> tape;
+  const auto pi = MultiCategorical<double>::from_logits(tape.parameter(logits), {3, 2});
+  for (const double wrong : {2.0, -1.0, 0.5, std::nan("")})
+    EXPECT_THROW(pi.log_prob(tape.data(Array<double>{{0, wrong}})), Error) << wrong;
+  EXPECT_THROW(pi.log_prob(tape.data(Array<double>{{0}})), Error);
 }
 
 // ---- Gaussian ----

@@ -11,6 +11,7 @@
 #include "algorithms/measure/updates.h"
 #include "experiments/algorithms.h"
 #include "experiments/worlds.h"
+#include "small_worlds.h"
 #include "statistics.h"
 
 namespace lowvar {
@@ -461,21 +462,24 @@ const Vector& draw_of(const MeasuredUpdates& m, int b, std::size_t rung) {
 }
 
 TEST(OfRun, BatchesAreFunctionsOfTheSeedForAnyNumberOfThreads) {
-  const World world = make_world("CartPole-v1", {}, 30);
-  const auto run = run_after(2, world, "ppo", {{"envs", "4"}, {"rollout", "20"}, {"hidden", "8"}});
-  const auto before = run->store();
-  const std::vector<Estimator> estimators = {make_estimator("gae:0.95+undiscounted"), make_estimator("togo")};
-  const auto measured = [&](std::uint64_t seed) {
-    return numbers(measure_updates(*run, estimators, {.batches = 12, .seed = seed}));
-  };
-  const Vector first = measured(5);
-  for (const int threads : {1, 2, 3, 7}) {
-    omp_set_num_threads(threads);
-    EXPECT_TRUE(measured(5) == first) << threads << " threads";
+  for (const World& world : {make_world("CartPole-v1", {}, 30), environment_world("flicker", Flicker{}),
+                             environment_world("levers", Levers{})}) {
+    const auto run = run_after(2, world, "ppo", {{"envs", "4"}, {"rollout", "20"}, {"hidden", "8"}});
+    const auto before = run->store();
+    const std::vector<Estimator> estimators = {make_estimator("gae:0.95+undiscounted"),
+                                               make_estimator("togo")};
+    const auto measured = [&](std::uint64_t seed) {
+      return numbers(measure_updates(*run, estimators, {.batches = 12, .seed = seed}));
+    };
+    const Vector first = measured(5);
+    for (const int threads : {1, 2, 3, 7}) {
+      omp_set_num_threads(threads);
+      EXPECT_TRUE(measured(5) == first) << world.id << ", " << threads << " threads";
+    }
+    omp_set_num_threads(omp_get_num_procs());
+    EXPECT_FALSE(measured(6) == first) << world.id;
+    EXPECT_TRUE(run->store() == before) << world.id;
   }
-  omp_set_num_threads(omp_get_num_procs());
-  EXPECT_FALSE(measured(6) == first);
-  EXPECT_TRUE(run->store() == before);
 }
 
 TEST(OfRun, WhatIsKeptIsOfTheSameMeasurement) {

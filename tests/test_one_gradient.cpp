@@ -1,7 +1,8 @@
 // What trains is what is measured: the first gradient that an optimiser is about to follow is `estimate`'s,
 // of the batch that the trainer's own streams give, prepared here once more, by hand. Every on-policy
-// algorithm, on states, choices, vectors and a linear world, with and without a critic, with time limits that
-// bootstrap and that end the world, in float and double; ddpg and apg by their own definitions.
+// algorithm, on states, choices, vectors, images, vectors of choices and a linear world, with and without a
+// critic, with time limits that bootstrap and that end the world, in float and double; ddpg and apg by their
+// own definitions.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,6 +12,7 @@
 #include "algorithms/train/on_policy.h"
 #include "experiments/algorithms.h"
 #include "experiments/worlds.h"
+#include "small_worlds.h"
 
 namespace lowvar {
 namespace {
@@ -218,10 +220,15 @@ testing::AssertionResult follows(const World& world, const Algorithm& algorithm,
   return testing::AssertionFailure() << "apart by " << apart << " where the estimate has norm " << norm;
 }
 
-/// States, choices and vectors seen by networks, and a linear world; time limits fall inside rollouts.
+/// States, choices and vectors seen by networks, a linear world, images, and vectors of choices; time limits
+/// fall inside rollouts.
 std::vector<World> worlds_of_every_kind() {
-  return {make_world("chain", {}, 7), make_world("CartPole-v1", {}, 30), make_world("Pendulum-v1", {}, 9),
-          make_world("double-integrator", {}, 9)};
+  return {make_world("chain", {}, 7),
+          make_world("CartPole-v1", {}, 30),
+          make_world("Pendulum-v1", {}, 9),
+          make_world("double-integrator", {}, 9),
+          environment_world("flicker", Flicker{}),
+          environment_world("levers", Levers{})};
 }
 
 struct Page {
@@ -274,7 +281,7 @@ TEST(OneGradient, EveryOnPolicyTrainerFollowsTheEstimate) {
           }
     }
   EXPECT_EQ(cases.size(), pages.size());
-  EXPECT_EQ(cases["ppo"], 4 * 2 * 2 * 2);
+  EXPECT_EQ(cases["ppo"], 6 * 2 * 2 * 2);
 }
 
 /// What was learnt sees observations as the world gives them, and its networks and critic normalise them.

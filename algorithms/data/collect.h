@@ -20,8 +20,8 @@ struct Episode {
 /// n environments under a changing policy. Their resets and noise are of stream "train", their actions of
 /// stream "train-actions", each with `branch` behind it: pure functions of (seed, environment, step).
 ///
-/// The policy looks at blocks of 16 environments at a time, or one where a step is dear, for its outputs depend
-/// in their last bits on how many rows it sees. Blocks are stepped in parallel and dealt.
+/// The policy looks at blocks of 16 environments at a time, or one where a step is dear, for its outputs
+/// depend in their last bits on how many rows it sees. Blocks are stepped in parallel and dealt.
 class Collector {
  public:
   Collector(const World& world, int n, std::uint64_t seed, const std::string& branch = "");

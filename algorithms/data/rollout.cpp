@@ -12,6 +12,11 @@ void expect_finite(std::span<const double> x, const char* what) {
     throw NumericalFault(join("the policy gives ", what, " that is not finite"));
 }
 
+/// The lowest of equals.
+int likeliest(std::span<const double> p) {
+  return static_cast<int>(std::max_element(p.begin(), p.end()) - p.begin());
+}
+
 }  // namespace
 
 template <class T>
@@ -26,6 +31,9 @@ ActingPolicy::ActingPolicy(const Policy& policy, std::span<const Array<T>> theta
   };
   if (const auto* softmax = std::get_if<Categorical<T>>(&pi)) {
     numbers(exp(softmax->log_p));
+  } else if (const auto* choices = std::get_if<MultiCategorical<T>>(&pi)) {
+    numbers(exp(choices->log_p));
+    levels_ = choices->levels;
   } else {
     numbers(std::get<DiagGaussian<T>>(pi).mean);
     log_std_.assign(theta.back().begin(), theta.back().end());
@@ -38,13 +46,36 @@ template ActingPolicy::ActingPolicy(const Policy&, std::span<const Array<float>>
 template ActingPolicy::ActingPolicy(const Policy&, std::span<const Array<double>>, std::span<const int>,
                                     const Array<double>*);
 
+/// Component j of `action` = choose(its probabilities).
+template <class F>
+void ActingPolicy::for_components(int r, std::span<double> action, F&& choose) const {
+  expect(levels_.size() == action.size(), "a policy of ", levels_.size(),
+         "-vectors cannot act where actions are ", action.size(), "-vectors");
+  std::span<const double> p = row(p_, r);
+  for (std::size_t j = 0; j < action.size(); ++j) {
+    const auto levels = static_cast<std::size_t>(levels_[j]);
+    action[j] = choose(p.first(levels));
+    p = p.subspan(levels);
+  }
+}
+
 double ActingPolicy::act(int r, Rng& rng, int& action) const {
-  expect(log_std_.empty(), "a Gaussian policy acts by vectors, and this world's actions are choices");
+  expect(log_std_.empty() && levels_.empty(),
+         "this policy acts by vectors, and this world's actions are choices");
   action = rng.categorical(row(p_, r));
   return std::log(p_(r, action));
 }
 
 double ActingPolicy::act(int r, Rng& rng, std::span<double> action) const {
+  if (!levels_.empty()) {
+    double log_mu = 0;
+    for_components(r, action, [&](std::span<const double> p) {
+      const int choice = rng.categorical(p);
+      log_mu += std::log(p[static_cast<std::size_t>(choice)]);
+      return choice;
+    });
+    return log_mu;
+  }
   expect(log_std_.size() == action.size(), "a policy of ", log_std_.size(),
          "-vectors cannot act where actions are ", action.size(), "-vectors");
   sample_gaussian(row(p_, r), log_std_, rng, action);
@@ -52,12 +83,10 @@ double ActingPolicy::act(int r, Rng& rng, std::span<double> action) const {
   return log_density(row(p_, r), log_std_, action);
 }
 
-void ActingPolicy::act_greedily(int r, int& action) const {
-  const auto p = row(p_, r);
-  action = static_cast<int>(std::max_element(p.begin(), p.end()) - p.begin());
-}
+void ActingPolicy::act_greedily(int r, int& action) const { action = likeliest(row(p_, r)); }
 
 void ActingPolicy::act_greedily(int r, std::span<double> action) const {
+  if (!levels_.empty()) return for_components(r, action, likeliest);
   const auto mean = row(p_, r);
   std::copy(mean.begin(), mean.end(), action.begin());
 }

@@ -45,8 +45,12 @@ class ActingPolicy {
   void act_greedily(int r, std::span<double> action) const;
 
  private:
+  template <class F>
+  void for_components(int r, std::span<double> action, F&& choose) const;
+
   Array<double> p_;              // action probabilities, or means
   std::vector<double> log_std_;  // of a Gaussian
+  std::vector<int> levels_;      // of vectors of choices
 };
 
 /// Trajectories of a tabular policy pi [S x A]; horizon mdp.T.

@@ -27,7 +27,7 @@ World world_of(std::string id, const Spaces& spaces, MakeStates states, double g
 
 World telling_states(World world) {
   const int n = world.numbers;
-  if (!world.stochastic)
+  if (!world.stochastic && world.levels.empty())
     world.differences = std::make_shared<const Dynamics>(dynamics_by_differences(world, world.states));
   world.sample = [states = world.states, n](const Policy& policy, const Parameters& theta, int T, Draw draw) {
     const auto moving = states(draw.count);

@@ -126,20 +126,23 @@ Estimator reward_to_go_time() {
 }
 
 Estimator reward_to_go_linear() {
-  return {.equation = "g = sum_t gamma^t z_t (G_t - w'phi_t),  w the least-squares fit of G_t on phi_t",
-          .source = "Duan et al. 2016 (linear feature baseline); phi_t at linear_features",
-          .weights = [](const Trajectories& b, const Constants& c) {
-            expect(!c.linear.empty(),
-                   "togo-linear has a weight for each state, and is fitted where there are at most 1000");
-            const int states = b.state.empty() ? 0 : static_cast<int>(c.linear.size()) - 3;
-            Array<double> psi = togo(b, c);
-            for (int i = 0; i < b.size(); ++i)
-              for (int t = 0; t < b.length(i); ++t) {
-                const auto phi = linear_features(b, b.begin(i) + t, t, states);
-                psi(b.begin(i) + t, 0) -= std::inner_product(phi.begin(), phi.end(), c.linear.begin(), 0.0);
-              }
-            return psi;
-          }};
+  return {
+      .equation = "g = sum_t gamma^t z_t (G_t - w'phi_t),  w the least-squares fit of G_t on phi_t",
+      .source = "Duan et al. 2016 (linear feature baseline); phi_t at linear_features",
+      .weights = [](const Trajectories& b, const Constants& c) {
+        expect(
+            !c.linear.empty(),
+            "togo-linear has a weight for each state or number seen, and is fitted where there are at most "
+            "1000");
+        const int states = b.state.empty() ? 0 : static_cast<int>(c.linear.size()) - 3;
+        Array<double> psi = togo(b, c);
+        for (int i = 0; i < b.size(); ++i)
+          for (int t = 0; t < b.length(i); ++t) {
+            const auto phi = linear_features(b, b.begin(i) + t, t, states);
+            psi(b.begin(i) + t, 0) -= std::inner_product(phi.begin(), phi.end(), c.linear.begin(), 0.0);
+          }
+        return psi;
+      }};
 }
 
 Estimator reward_to_go_optimal() {

@@ -46,39 +46,43 @@ Array<T> gathered(const Array<double>& x, std::span<const int> rows) {
   return out;
 }
 
-int shards_of(int n) { return (n + gradient_shard - 1) / gradient_shard; }
+int shards_of(int n, int shard) { return (n + shard - 1) / shard; }
 
-/// f(shard, begin, end) for shards of n rows, in parallel and dealt; it writes to `out`, where each of them
-/// has `each` numbers, but for the last, which may have fewer.
+/// f(k, begin, end) for shards of `shard` of n rows, in parallel and dealt; it writes to `out`, where each of
+/// them has `each` numbers, but for the last, which may have fewer.
 template <class F>
-void for_each_shard(int n, std::span<double> out, std::size_t each, F&& f) {
+void for_each_shard(int n, int shard, std::span<double> out, std::size_t each, F&& f) {
   const auto fill = [&](int from, int to) {
     parallel_for(to - from, [&](int i) {
       const int k = from + i;
-      f(static_cast<std::size_t>(k), k * gradient_shard, std::min(n, (k + 1) * gradient_shard));
+      f(static_cast<std::size_t>(k), k * shard, std::min(n, (k + 1) * shard));
     });
   };
-  if (!deals(n)) return fill(0, shards_of(n));
-  const auto [from, to] = own_part(shards_of(n));
+  if (!deals(n)) return fill(0, shards_of(n, shard));
+  const auto [from, to] = own_part(shards_of(n, shard));
   const auto at = [&](int k) { return std::min(out.size(), static_cast<std::size_t>(k) * each); };
   complete(out, at(from), at(to), [&, from = from, to = to] { fill(from, to); });
 }
 /// The same where each row has as many numbers.
 template <class F>
-void for_each_shard(int n, std::span<double> out, F&& f) {
-  for_each_shard(n, out, gradient_shard * (n ? out.size() / static_cast<std::size_t>(n) : 0), f);
+void for_each_shard(int n, int shard, std::span<double> out, F&& f) {
+  const std::size_t a_row = n ? out.size() / static_cast<std::size_t>(n) : 0;
+  for_each_shard(n, shard, out, static_cast<std::size_t>(shard) * a_row, f);
 }
 
 /// A policy's outputs in T, as the distribution of some of their rows.
 template <class T>
 struct Before {
   Array<T> rows, log_std;
+  std::vector<int> levels;
 
-  explicit Before(const PolicyOutputs& outputs) : rows(outputs.rows), log_std(outputs.log_std) {}
+  explicit Before(const PolicyOutputs& outputs)
+      : rows(outputs.rows), log_std(outputs.log_std), levels(outputs.levels) {}
   Before(const PolicyOutputs& outputs, std::span<const int> which)
-      : rows(gathered<T>(outputs.rows, which)), log_std(outputs.log_std) {}
+      : rows(gathered<T>(outputs.rows, which)), log_std(outputs.log_std), levels(outputs.levels) {}
 
   Distribution<T> distribution(Tape<T>& tape, int begin, int end) const {
+    if (!levels.empty()) return MultiCategorical<T>{levels, tape.data(borrow(rows), begin, end)};
     if (!log_std.size()) return Categorical<T>{tape.data(borrow(rows), begin, end)};
     return DiagGaussian<T>{tape.data(borrow(rows), begin, end), tape.constant(borrow(log_std))};
   }
@@ -234,10 +238,13 @@ Gradient<T> gradient(const PolicyTerm* of_policy, const CriticTerm* of_critic, c
       D = static_cast<double>(batch.size()) * n / batch.rows();
     if (of_policy->objective.kl != 0) before.emplace(*of_policy->before, rows);
   }
-  const int shards = shards_of(n);
+  int shard = 256;
+  if (of_policy) shard = gradient_shard(of_policy->policy.model);
+  if (of_critic) shard = std::min(shard, gradient_shard(of_critic->objective.model));
+  const int shards = shards_of(n, shard);
   std::vector<double> sums(2 * static_cast<std::size_t>(shards),
                            0);  // of entropies and value losses, a shard
-  const auto sum_at = [&](int begin) { return sums.data() + 2 * (begin / gradient_shard); };
+  const auto sum_at = [&](int begin) { return sums.data() + 2 * (begin / shard); };
 
   const auto policy_loss = [&](Tape<T>& tape, const std::vector<Var<T>>& theta, int begin, int end) {
     const Objective& o = of_policy->objective;
@@ -273,7 +280,7 @@ Gradient<T> gradient(const PolicyTerm* of_policy, const CriticTerm* of_critic, c
         const Var<T> of_values = critic_loss(tape, {cut, x.end()}, begin, end);
         return of_policy ? loss + of_values : of_values;
       },
-      parameters, n, gradient_shard);
+      parameters, n, shard);
   if (deals(n)) {
     const auto [from, to] = own_part(shards);
     complete(sums, 2 * static_cast<std::size_t>(from), 2 * static_cast<std::size_t>(to), [] {});
@@ -308,7 +315,7 @@ template <class T>
 Array<double> model_outputs(const Model& model, std::span<const Array<T>> w, const Inputs& inputs) {
   Array<double> out = zeros<double>(inputs.rows(), outputs(model));
   const auto seen = inputs.observed<T>();
-  for_each_shard(inputs.rows(), values(out), [&](std::size_t, int begin, int end) {
+  for_each_shard(inputs.rows(), gradient_shard(model), values(out), [&](std::size_t, int begin, int end) {
     Tape<T> tape;
     const auto y =
         forward(model, tape.constants(borrow(w)), inputs.states(begin, end), seen.on(tape, begin, end));
@@ -319,17 +326,24 @@ Array<double> model_outputs(const Model& model, std::span<const Array<T>> w, con
 
 template <class T>
 PolicyOutputs policy_outputs(const Policy& policy, std::span<const Array<T>> theta, const Inputs& inputs) {
-  PolicyOutputs out{zeros<double>(inputs.rows(), outputs(policy.model)), zeros<double>(0, 0)};
+  PolicyOutputs out{zeros<double>(inputs.rows(), outputs(policy.model)), zeros<double>(0, 0), policy.levels};
   if (policy.head == Head::gaussian) out.log_std = Array<double>(theta.back());
   const auto seen = inputs.observed<T>();
-  for_each_shard(inputs.rows(), values(out.rows), [&](std::size_t, int begin, int end) {
-    Tape<T> tape;
-    const auto pi =
-        policy(tape.constants(borrow(theta)), inputs.states(begin, end), seen.on(tape, begin, end));
-    const auto* softmax = std::get_if<Categorical<T>>(&pi);
-    const Var<T> y = softmax ? softmax->log_p : std::get<DiagGaussian<T>>(pi).mean;
-    std::copy(y.values().begin(), y.values().end(), row(out.rows, begin).begin());
-  });
+  for_each_shard(
+      inputs.rows(), gradient_shard(policy.model), values(out.rows), [&](std::size_t, int begin, int end) {
+        Tape<T> tape;
+        const auto pi =
+            policy(tape.constants(borrow(theta)), inputs.states(begin, end), seen.on(tape, begin, end));
+        const Var<T> y = std::visit(
+            [](const auto& p) {
+              if constexpr (requires { p.log_p; })
+                return p.log_p;
+              else
+                return p.mean;
+            },
+            pi);
+        std::copy(y.values().begin(), y.values().end(), row(out.rows, begin).begin());
+      });
   return out;
 }
 
@@ -338,7 +352,7 @@ std::vector<double> log_pi_of(const Policy& policy, std::span<const Array<T>> th
                               const Trajectories& batch) {
   std::vector<double> out(static_cast<std::size_t>(batch.rows()));
   const BatchRows<T> seen(batch);
-  for_each_shard(batch.rows(), out, [&](std::size_t, int begin, int end) {
+  for_each_shard(batch.rows(), gradient_shard(policy.model), out, [&](std::size_t, int begin, int end) {
     Tape<T> tape;
     const auto pi = seen.distribution(tape, policy, tape.constants(borrow(theta)), begin, end);
     const auto log_pi = log_prob(pi, seen.actions(tape, begin, end));
@@ -351,10 +365,11 @@ template <class T>
 double mean_kl(const Policy& policy, const PolicyOutputs& before, std::span<const Array<T>> theta,
                const Inputs& inputs, std::span<const double> weight) {
   const int n = inputs.rows();
-  std::vector<double> sums(static_cast<std::size_t>(shards_of(n)));
+  const int shard = gradient_shard(policy.model);
+  std::vector<double> sums(static_cast<std::size_t>(shards_of(n, shard)));
   const auto seen = inputs.observed<T>();
   const Before<T> old(before);
-  for_each_shard(n, sums, 1, [&](std::size_t k, int begin, int end) {
+  for_each_shard(n, shard, sums, 1, [&](std::size_t k, int begin, int end) {
     Tape<T> tape;
     const auto pi =
         policy(tape.constants(borrow(theta)), inputs.states(begin, end), seen.on(tape, begin, end));
@@ -391,7 +406,8 @@ std::vector<double> fisher_times(const Policy& policy, std::span<const Array<T>>
     return sum(kl(seen.distribution(tape, policy, tape.constants(borrow(theta)), begin, end),
                   seen.distribution(tape, policy, x, begin, end)));
   };
-  const auto product = sharded_hvp(divergence, Arrays<T>(theta.begin(), theta.end()), along, n);
+  const auto product =
+      sharded_hvp(divergence, Arrays<T>(theta.begin(), theta.end()), along, n, gradient_shard(policy.model));
   std::vector<double> out;
   out.reserve(v.size());
   for (const auto& each : product)

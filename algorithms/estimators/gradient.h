@@ -9,7 +9,9 @@
 
 namespace lowvar {
 
-constexpr int gradient_shard = 256;  // rows whose whole graph one thread evaluates; part of what a result is
+/// Rows whose whole graph one thread evaluates, fewer of models that cost much a row; part of what a result
+/// is.
+inline int gradient_shard(const Model& model) { return multiplications(model) > 1e6 ? 32 : 256; }
 
 /// Some rows of a batch, gathered once, as numbers of T; a pass looks at a stretch of them. Borrows from the
 /// batch what is there in the right order and type. Must outlive every tape that looks at it.
@@ -98,10 +100,12 @@ struct CriticObjective {
   double clip = 0;
 };
 
-/// A policy's outputs on each row of a batch: log probabilities, or means beside one row of log_std.
+/// A policy's outputs on each row of a batch: log probabilities, of vectors of choices too, or means beside
+/// one row of log_std.
 struct PolicyOutputs {
   Array<double> rows;
   Array<double> log_std;
+  std::vector<int> levels = {};
 };
 
 /// A policy and a critic: an array for each parameter, `policy_arrays` of the policy's first.

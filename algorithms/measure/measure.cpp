@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "algorithms/data/groups.h"
+#include "algorithms/data/networks.h"
 #include "algorithms/data/returns.h"
 #include "core/blas.h"
 #include "core/parallel.h"
@@ -114,16 +115,14 @@ Critic table_critic(Array<double> V, Array<double> Q) {
   };
 }
 
-Critic network_critic(Mlp mlp, Parameters theta, std::optional<Mlp> q_mlp, Parameters q_theta) {
+Critic network_critic(Model model, Parameters theta, std::optional<Model> of_actions, Parameters q_theta) {
   return [=](Trajectories& batch) {
-    const auto outputs = [&](const Mlp& net, const Parameters& weights) {
-      const ObservedRows<double> seen(batch.observation);
-      Tape<double> tape;
-      return forward(net, tape.constants(borrow(weights)), seen.on(tape, 0, batch.rows())).value();
+    const auto outputs = [&](const Model& net, const Parameters& weights) {
+      return model_outputs<double>(net, weights, batch.inputs());
     };
-    const Array<double> V = outputs(mlp, theta);
+    const Array<double> V = outputs(model, theta);
     batch.value.assign(V.begin(), V.end());
-    if (q_mlp) batch.action_values = outputs(*q_mlp, q_theta);
+    if (of_actions) batch.action_values = outputs(*of_actions, q_theta);
     batch.fill_next_values();
   };
 }
@@ -177,11 +176,11 @@ FittedCritic fit_critic(const World& world, const Policy& policy, const Paramete
   for (const double y : target) scale += (y - mean) * (y - mean) / rows;
   scale = std::max(std::sqrt(scale), 1e-12);
 
-  const auto fit = [&](const Mlp& mlp, std::string_view stream) {
+  const auto fit = [&](const Model& model, std::string_view stream) {
     constexpr int steps = 2000, minibatch = 256;
-    const bool of_actions = mlp.sizes.back() > 1;
+    const bool of_actions = outputs(model) > 1;
     Rng rng(seed, stream);
-    Parameters v = initialise(mlp, rng);
+    Parameters v = initialise(model, rng);
     AdamState<double> adam;
     Array<double> x = zeros<double>(minibatch, world.observation), y = zeros<double>(minibatch, 1);
     std::vector<int> chosen(minibatch);
@@ -195,7 +194,7 @@ FittedCritic fit_critic(const World& world, const Policy& policy, const Paramete
       }
       Tape<double> tape;
       const auto parameters = tape.parameters(borrow(v));
-      const auto out = forward(mlp, parameters, tape.data(borrow(x)));
+      const auto out = forward(model, parameters, {}, tape.data(borrow(x)));
       const auto g = grad(mse(of_actions ? pick(out, chosen) : out, y), parameters);
       // Cosine decay to zero, so that the fit ends where it points and not where the last minibatch pushed
       // it.
@@ -206,10 +205,11 @@ FittedCritic fit_critic(const World& world, const Policy& policy, const Paramete
     for (double& w : values(v.back())) w = w * scale + mean;
     return v;
   };
-  const Mlp mlp{{world.observation, 64, 64, 1}}, q_mlp{{world.observation, 64, 64, world.A}};
-  const Parameters v = fit(mlp, "critic-fit");
-  if (!action_values) return {network_critic(mlp, v), std::nullopt};
-  return {network_critic(mlp, v, q_mlp, fit(q_mlp, "action-critic-fit")), std::nullopt};
+  const Model V = network(world, suitable_layers(world), 1, 1);
+  const Parameters v = fit(V, "critic-fit");
+  if (!action_values) return {network_critic(V, v), std::nullopt};
+  const Model Q = network(world, suitable_layers(world), world.A, 1);
+  return {network_critic(V, v, Q, fit(Q, "action-critic-fit")), std::nullopt};
 }
 
 Constants pilot_constants(const World& world, const Policy& policy, const Parameters& theta, int N,
@@ -221,7 +221,8 @@ Constants pilot_constants(const World& world, const Policy& policy, const Parame
   c.differences = world.differences;
   std::vector<double> running(static_cast<std::size_t>(world.T), 0), S2, S2R;
   const int states = world.mdp ? world.mdp->S : 0;
-  const int features = states ? states + 3 : 2 * world.observation + 4;
+  const int numbers = states ? states : world.observation;
+  const int features = numbers > 1000 ? 0 : states ? states + 3 : 2 * world.observation + 4;
   Array<double> XX = zeros<double>(features, features), Xy = zeros<double>(features, 1);
   const int shards = (N + pilot_shard - 1) / pilot_shard;
   // The score is the estimate of an estimator whose weight is one.
@@ -249,6 +250,7 @@ Constants pilot_constants(const World& world, const Policy& policy, const Parame
           c.J += R / N;
           for (std::size_t t = 0; t < G.size(); ++t) {
             c.mean_return_to_go[t] += G[t], running[t] += 1;
+            if (features == 0) continue;
             const int step = static_cast<int>(t);
             const auto phi = linear_features(batch, batch.begin(i) + step, step, states);
             for (int j = 0; j < features; ++j) {
@@ -265,11 +267,13 @@ Constants pilot_constants(const World& world, const Policy& policy, const Parame
   for (std::size_t t = 0; t < running.size(); ++t) c.mean_return_to_go[t] /= std::max(1.0, running[t]);
   c.b_i.resize(S2.size());
   for (std::size_t j = 0; j < S2.size(); ++j) c.b_i[j] = S2[j] > 0 ? S2R[j] / S2[j] : 0;
-  double scale = 0;  // a ridge that only decides what the data leave open
-  for (int j = 0; j < features; ++j) scale += XX(j, j) / features;
-  for (int j = 0; j < features; ++j) XX(j, j) += 1e-10 * scale + 1e-300;
-  solve(features, 1, XX.data(), Xy.data());
-  c.linear.assign(Xy.begin(), Xy.end());
+  if (features > 0) {
+    double scale = 0;  // a ridge that only decides what the data leave open
+    for (int j = 0; j < features; ++j) scale += XX(j, j) / features;
+    for (int j = 0; j < features; ++j) XX(j, j) += 1e-10 * scale + 1e-300;
+    solve(features, 1, XX.data(), Xy.data());
+    c.linear.assign(Xy.begin(), Xy.end());
+  }
   const double total = std::accumulate(S2.begin(), S2.end(), 0.0);
   c.b_star = total > 0 ? std::accumulate(S2R.begin(), S2R.end(), 0.0) / total : 0;
   return c;

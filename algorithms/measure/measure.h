@@ -20,7 +20,8 @@ using Critic = std::function<void(Trajectories&)>;
 Critic table_critic(Array<double> V, Array<double> Q = {});
 /// An MLP of the observation, and one of A outputs for Q; V is 0 after the last step, which termination and
 /// the horizon both end.
-Critic network_critic(Mlp mlp, Parameters theta, std::optional<Mlp> q_mlp = {}, Parameters q_theta = {});
+Critic network_critic(Model model, Parameters theta, std::optional<Model> of_actions = {},
+                      Parameters q_theta = {});
 
 /// The critic fitted on N trajectories of stream "critic": for a tabular world the mean return to go of each
 /// (t, s), and (t, s, a) where action values are wanted, for others an MLP regressed on the returns to go.

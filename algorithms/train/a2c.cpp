@@ -20,6 +20,7 @@ void for_tables(A2cOptions& o) {
 /// CartPole.
 A2cOptions a2c_recipe(const World& world) {
   A2cOptions o;
+  o.networks = networks_of(world);
   o.batch.gamma = world.gamma;
   o.batch.rollout = 32;
   o.objective.estimator = "gae:0.95+undiscounted";
@@ -35,6 +36,7 @@ A2cOptions a2c_recipe(const World& world) {
 
 A2cOptions q_actor_critic_recipe(const World& world) {
   A2cOptions o;
+  o.networks = networks_of(world);
   o.batch.gamma = world.gamma;
   o.batch.rollout = 256;
   o.objective.estimator = "q-value+undiscounted";

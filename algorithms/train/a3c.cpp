@@ -184,7 +184,7 @@ class A3cRun final : public Run {
   }
   long updates() const override { return update_; }
   long steps() const override { return update_ * o_.batch.steps(); }
-  double work() const override { return work_of(world_, workers_.front().learner, steps(), o_); }
+  double work() const override { return work_of(workers_.front().learner, steps(), o_); }
   std::unique_ptr<Run> clone() const override {
     auto out = std::make_unique<A3cRun>(world_, o_, total_, seed_);
     out->restore(store());

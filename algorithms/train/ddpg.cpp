@@ -12,7 +12,8 @@ namespace lowvar {
 DdpgOptions ddpg_recipe(const World& world) { return {.gamma = world.gamma}; }
 
 void check(const DdpgOptions& o, const World& world) {
-  expect(world.m > 0, "ddpg acts by vectors, and the actions of ", world.id, " are choices");
+  expect(world.m > 0 && world.levels.empty(), "ddpg acts by vectors, and the actions of ", world.id,
+         " are choices");
   at_least_one({{"envs", o.envs},
                 {"buffer", o.buffer},
                 {"batch", o.batch},

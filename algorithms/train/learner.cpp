@@ -15,15 +15,11 @@ Model model_of(const World& world, const NetworkOptions& o, int outputs, double 
   }
   if (world.mdp) return Table{world.mdp->S, outputs};
   if (world.linear && !of_critic) return Linear{world.observation, outputs};
-  Mlp mlp{.sizes = {world.observation}, .activation = o.activation, .output_gain = gain};
-  mlp.sizes.insert(mlp.sizes.end(), o.hidden.begin(), o.hidden.end());
-  mlp.sizes.push_back(outputs);
-  return mlp;
+  return network(world, layers_of(o), outputs, gain);
 }
 
 Parameters initialised(const Model& model, Initialisation how, Rng& rng) {
-  const auto* mlp = std::get_if<Mlp>(&model);
-  return mlp && how == Initialisation::uniform ? initialise_uniform(*mlp, rng) : initialise(model, rng);
+  return how == Initialisation::uniform ? initialise_uniform(model, rng) : initialise(model, rng);
 }
 
 }  // namespace
@@ -67,14 +63,13 @@ Learner<T> new_learner(const World& world, const NetworkOptions& networks, const
                        std::uint64_t seed) {
   Learner<T> out;
   out.seed = seed;
-  const int outputs = world.A ? world.A : world.m;
-  out.policy = {model_of(world, networks, outputs, networks.policy_gain, false),
-                world.A ? Head::softmax : Head::gaussian};
+  out.policy =
+      policy_by(world, model_of(world, networks, policy_numbers(world), networks.policy_gain, false));
   Rng rng(seed, "policy-init");
   Parameters theta = initialised(out.policy.model, networks.initialisation, rng);
   // What writes has learnt to write before: it begins as the world's own policy.
   if (world.sequences && std::holds_alternative<Table>(out.policy.model)) theta = {world.sequences->policy};
-  if (out.policy.head == Head::gaussian) theta.push_back(full<double>(1, outputs, networks.log_std));
+  if (out.policy.head == Head::gaussian) theta.push_back(full<double>(1, world.m, networks.log_std));
   out.policy_arrays = theta.size();
   if (critic.critic != CriticKind::none) {
     const bool of_actions = critic.critic == CriticKind::action_value;

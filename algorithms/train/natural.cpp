@@ -8,6 +8,7 @@ namespace lowvar {
 /// Schulman et al. 2015, table 1 and appendix D: 10 iterations, KL 0.01, damping 0.1. Batches are ours.
 NaturalOptions natural_recipe(const World& world) {
   NaturalOptions o;
+  o.networks = networks_of(world);
   o.batch.gamma = world.gamma;
   o.batch.rollout = 256;
   o.networks.precision = Precision::float64;

@@ -48,7 +48,7 @@ class OnPolicyRun final : public Run {
   Parameters policy_parameters() const override { return converted<double>(run_.learner.theta()); }
   long updates() const override { return run_.learner.update; }
   long steps() const override { return run_.learner.step; }
-  double work() const override { return work_of(run_.world, run_.learner, steps(), o_); }
+  double work() const override { return work_of(run_.learner, steps(), o_); }
   std::unique_ptr<Run> clone() const override { return with(run_.learner); }
   std::vector<std::byte> store() const override { return stored(run_.learner); }
   void restore(std::span<const std::byte> learner) override {

@@ -29,6 +29,27 @@ void at_most(double most, Numbers options) {
     expect(value <= most, key, " must be at most ", most, ", got ", value);
 }
 
+NetworkOptions networks_of(const World& world) {
+  NetworkOptions out;
+  const Layers layers = suitable_layers(world);
+  for (const auto& [filters, size, stride] : layers.filters)
+    out.convolutions.insert(out.convolutions.end(), {filters, size, stride});
+  out.hidden = layers.hidden;
+  out.activation = layers.activation;
+  return out;
+}
+
+Layers layers_of(const NetworkOptions& o) {
+  expect(o.convolutions.size() % 3 == 0,
+         "convolutions are filters, size and stride of each layer, as in "
+         "[32, 8, 4, 64, 4, 2]; got ",
+         o.convolutions.size(), " numbers");
+  Layers out{.hidden = o.hidden, .activation = o.activation};
+  for (std::size_t i = 0; i < o.convolutions.size(); i += 3)
+    out.filters.push_back({o.convolutions[i], o.convolutions[i + 1], o.convolutions[i + 2]});
+  return out;
+}
+
 namespace {
 
 /// Whether a trainer can follow this estimator with these batches and this critic in this world.
@@ -88,6 +109,7 @@ void check(const OnPolicyOptions& o, const World& world) {
                 {"critic_learning_rate", o.critic.critic_learning_rate},
                 {"critic_epochs", o.critic.critic_epochs}});
   check_hidden(o.networks.hidden);
+  network(world, layers_of(o.networks), 1, 1);
   check_estimator(o, world);
   expect(o.critic.critic != CriticKind::action_value || world.A > 0,
          "an action-value critic is of worlds with choices; ", world.id, " acts by vectors");
@@ -98,6 +120,8 @@ void check(const OnPolicyOptions& o, const World& world) {
          "reader is for worlds whose states are what was written; ", world.id, " is none");
   expect(!o.batch.normalise_observations || (!world.mdp && !world.linear),
          "normalise_observations is for networks; in ", world.id, " the policy is none");
+  expect(!o.batch.normalise_observations || world.image.size() == 0,
+         "normalise_observations is for numbers of different units; those of ", world.id, " are pixels");
 }
 
 }  // namespace lowvar

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "algorithms/data/networks.h"
 #include "algorithms/data/world.h"
 #include "algorithms/estimators/gradient.h"
 
@@ -92,6 +93,7 @@ struct BatchOptions {
 };
 
 struct NetworkOptions {
+  std::vector<int> convolutions = {};  // of images: filters, size and stride of each layer, one after another
   std::vector<int> hidden = {64, 64};
   Activation activation = Activation::tanh;
   Initialisation initialisation = Initialisation::orthogonal;  // or U(+-1/sqrt(inputs)), PyTorch's default
@@ -103,10 +105,16 @@ struct NetworkOptions {
 
   template <class F>
   void visit(F&& f) {
-    f("hidden", hidden), f("activation", activation), f("initialisation", initialisation);
+    f("convolutions", convolutions), f("hidden", hidden), f("activation", activation);
+    f("initialisation", initialisation);
     f("policy_gain", policy_gain), f("log_std", log_std), f("precision", precision), f("reader", reader);
   }
 };
+
+/// With the layers that suit the world.
+NetworkOptions networks_of(const World& world);
+/// Throws Error where convolutions are not three numbers a layer.
+Layers layers_of(const NetworkOptions& options);
 
 struct ObjectiveOptions {
   std::string estimator = "gae:0.95+undiscounted";

@@ -21,12 +21,12 @@ struct Training {
 
 /// Run::work of a learner: of each row one pass to act, and those of its update.
 template <class T, std::derived_from<OnPolicyOptions> O>
-double work_of(const World& world, const Learner<T>& learner, long steps, const O& o) {
-  double passes = 2 + o.critic.critic_epochs, parameters = 0;
+double work_of(const Learner<T>& learner, long steps, const O& o) {
+  double passes = 2 + o.critic.critic_epochs;
   if constexpr (requires { o.epochs; }) passes += o.epochs - 1;
   if constexpr (requires { o.cg_iterations; }) passes += 3 * o.cg_iterations;
-  if (!world.mdp)  // of a table, a row sees next to nothing
-    for (const auto& x : learner.parameters) parameters += static_cast<double>(x.size());
+  double parameters = multiplications(learner.policy.model);
+  if (learner.critic) parameters += multiplications(learner.critic->model);
   return seconds_of(passes * static_cast<double>(steps), parameters);
 }
 

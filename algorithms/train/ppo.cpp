@@ -8,6 +8,7 @@ namespace lowvar {
 /// entropy there pays for what is not worth a visit.
 PpoOptions ppo_recipe(const World& world) {
   PpoOptions o;
+  o.networks = networks_of(world);
   o.batch.gamma = world.gamma;
   if (world.sequences) {  // Shao et al. 2024: GRPO
     o.batch.episodes = 64;
@@ -25,7 +26,7 @@ PpoOptions ppo_recipe(const World& world) {
   o.step.anneal = true;
   o.step.adam_epsilon = 1e-5;
   o.step.max_gradient_norm = 0.5;
-  if (world.m) {
+  if (world.m && world.levels.empty()) {
     o.batch.envs = 4, o.batch.rollout = 1024;
     o.epochs = 10, o.minibatches = 16;
     o.step.learning_rate = 1e-3;

@@ -8,6 +8,7 @@ namespace lowvar {
 /// Yoon 2018: one episode an update, 128 rectified units, gamma 0.9; of sequences Ahmadian et al. 2024.
 ReinforceOptions reinforce_recipe(const World& world) {
   ReinforceOptions o;
+  o.networks = networks_of(world);
   if (world.sequences) {  // plain ascent, groups of one prompt
     o.batch.episodes = 64;
     o.batch.gamma = world.gamma;
@@ -33,6 +34,7 @@ ReinforceOptions reinforce_recipe(const World& world) {
 
 ReinforceOptions reinforce_baseline_recipe(const World& world) {
   ReinforceOptions o;
+  o.networks = networks_of(world);
   o.batch.episodes = 8;
   o.batch.gamma = world.gamma;
   o.objective.estimator = "togo-value+undiscounted";
