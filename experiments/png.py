@@ -1,5 +1,6 @@
 """Draws Pictures (experiments/render.h), read as JSON from standard input, into a PNG or GIF file, several of them as a
 moving picture: png.py FILE"""
+import base64
 import io
 import json
 import os
@@ -31,6 +32,10 @@ def draw(picture, figure):
         if shape["words"]:
             axes.text(*points[0], shape["words"], size=shape["size"] * POINT, color=fill, zorder=order, parse_math=False,
                       ha="center" if shape["middle"] else "left", va="baseline")
+        elif shape["png"]:
+            (left, top), (right, bottom) = points
+            axes.imshow(pyplot.imread(io.BytesIO(base64.b64decode(shape["png"])), format="png"), aspect="auto",
+                        extent=(left, right, bottom, top), zorder=order)
         elif len(points) == 1:
             axes.add_patch(Circle(points[0], shape["size"], **paint))
         elif shape["fill"]:
