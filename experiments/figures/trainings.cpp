@@ -20,7 +20,6 @@ constexpr int rounds = 20;
 
 /// A training between two rounds.
 struct Going {
-  std::vector<std::byte> run;  // Run::store; empty: not begun
   Course course;
   long steps = 0;
   double work = 0;       // since it was last kept
@@ -28,7 +27,7 @@ struct Going {
 
   template <class F>
   void visit(F&& f) {
-    f("run", run), f("course", course), f("steps", steps), f("work", work), f("reached", reached);
+    f("course", course), f("steps", steps), f("work", work), f("reached", reached);
   }
 };
 
@@ -46,7 +45,7 @@ Going advanced(const Trainee& of, Going now, long until) {
   now.reached = !now.course.fault.empty();
   if (now.reached) return now;
   const auto run = of.algorithm->start(*of.world, of.steps, of.seed);
-  if (!now.run.empty()) run->restore(now.run);
+  if (!now.course.run.empty()) run->restore(now.course.run);
   const double before = run->work();
   Watcher watcher;
   watcher.episode = [&](const Episode& e) { now.course.episodes.push_back(e); };
@@ -65,7 +64,7 @@ Going advanced(const Trainee& of, Going now, long until) {
   }
   now.work = run->work() - before;
   now.steps = run->steps();
-  now.run = run->store();
+  now.course.run = run->store();
   return now;
 }
 
@@ -121,6 +120,12 @@ std::vector<Course> train_all(const std::string& title, const std::vector<Traine
   std::vector<Course> out;
   for (Going& each : going) out.push_back(std::move(each.course));
   return out;
+}
+
+Learned learned(const Trainee& of, const Course& course) {
+  const auto run = of.algorithm->start(*of.world, of.steps, of.seed);
+  run->restore(course.run);
+  return run->learned();
 }
 
 double untrained_return(const Trainee& of) {

@@ -28,10 +28,11 @@ struct Course {
   std::vector<double> kl = {};         // of each update: mean KL(before || after)
   std::vector<double> max_ratio = {};  // and the largest pi(a|s) after over before of its batch
   std::string fault = {};              // what a NumericalFault said that ended it early
+  std::vector<std::byte> run = {};     // Run::store at its end; empty: not begun
 
   template <class F>
   void visit(F&& f) {
-    f("episodes", episodes), f("kl", kl), f("max_ratio", max_ratio), f("fault", fault);
+    f("episodes", episodes), f("kl", kl), f("max_ratio", max_ratio), f("fault", fault), f("run", run);
   }
 
   /// Mean return of the last 100 episodes that had ended after `step` steps, or of all if there are fewer;
@@ -49,6 +50,9 @@ std::shared_ptr<Algorithm> configured(const std::string& algorithm, const World&
 
 /// Trains all of them. The keeper is told each time a twentieth of every training is done.
 std::vector<Course> train_all(const std::string& title, const std::vector<Trainee>& all, Keeper keeper);
+
+/// What a training has learnt.
+Learned learned(const Trainee& of, const Course& course);
 
 /// The mean return of the policy that a training begins with, over 100 episodes of stream "untrained".
 double untrained_return(const Trainee& of);
