@@ -17,6 +17,7 @@
 #include "algorithms/data/stepper.h"
 #include "bench/mujoco.h"
 #include "envs/classic_control.h"
+#include "envs/minatar/games.h"
 #include "envs/tabular_environment.h"
 
 namespace lowvar {
@@ -156,7 +157,7 @@ struct AtOnce {
       many.step({}, vectors);
     }
   }
-  const Array<float>& observation() const { return *many.observation().get<float>(); }
+  const Array<Observed<E>>& observation() const { return *many.observation().template get<Observed<E>>(); }
 };
 
 template <Environment E>
@@ -167,21 +168,31 @@ struct PlainLoop {
   std::vector<std::uint32_t> t, episode;
   std::vector<double> reward;
   std::vector<char> terminated, truncated;
-  Array<float> x, final_x;
+  Array<Observed<E>> x, final_x;
 
   static Rng rng_of(int i, std::uint32_t k) { return Rng(1, "vector-env", static_cast<std::uint32_t>(i), k); }
   PlainLoop(const E& e, int n)
-      : env(e), t(n), episode(n), reward(n), terminated(n), truncated(n), x(zeros<float>(n, e.observation)) {
+      : env(e),
+        t(n),
+        episode(n),
+        reward(n),
+        terminated(n),
+        truncated(n),
+        x(zeros<Observed<E>>(n, e.observation)) {
     final_x = x;
     for (int i = 0; i < n; ++i) {
       rng.push_back(rng_of(i, 0));
       state.push_back(env.reset(rng.back()));
     }
   }
-  void observe(const typename E::State& s, std::span<float> out) const {
-    double o[8] = {};
-    env.observe(s, o);
-    for (std::size_t j = 0; j < out.size(); ++j) out[j] = static_cast<float>(o[j]);
+  void observe(const typename E::State& s, std::span<Observed<E>> out) const {
+    if constexpr (std::same_as<Observed<E>, Written<E>>) {
+      env.observe(s, out);
+    } else {
+      double o[8] = {};
+      env.observe(s, o);
+      for (std::size_t j = 0; j < out.size(); ++j) out[j] = static_cast<float>(o[j]);
+    }
   }
   void step(const std::vector<typename E::Action>& a) {
     for (int i = 0; i < static_cast<int>(a.size()); ++i) {
@@ -201,7 +212,7 @@ struct PlainLoop {
       observe(state[k], row(x, i));
     }
   }
-  const Array<float>& observation() const { return x; }
+  const Array<Observed<E>>& observation() const { return x; }
 };
 
 // ---- Checked, then timed ----
@@ -291,6 +302,10 @@ int main(int argc, char** argv) {
   const TabularEnvironment lake(frozen_lake_4x4()), cliff(cliff_walking());
   check_and_register("FrozenLake-v1", lake, lake);
   check_and_register("CliffWalking-v0", cliff, cliff);
+  minatar::for_each_world([]<class Game>(const minatar::World<Game>& world) {
+    const minatar::MinAtar<Game> game{world.variant};
+    if (world.id.ends_with("-v1")) check_and_register(world.id, game, game);
+  });
 #ifdef LOWVAR_MUJOCO
   register_mujoco();
 #endif

@@ -80,7 +80,8 @@ def environment_rows(report):
     place = lambda run: (run["family_index"], run["per_family_instance_index"])  # they are written in random order
     for run in sorted(report["benchmarks"], key=place):
         if run["run_type"] == "iteration":
-            way, world, n = run["run_name"].split("/")[:3]
+            way, *world, n, _ = run["run_name"].split("/")  # ids of worlds may have slashes; the last is real_time
+            world = "/".join(world)
             row = rows.setdefault((world, n), {"name": f"step/{world}/n{n}"})
             row.setdefault(WAYS[way], []).append(run["items_per_second"])
     return list(rows.values())

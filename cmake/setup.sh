@@ -5,7 +5,8 @@ lowvar_packages=(
   libxtensor-dev libxtensor-blas-dev libopenblas-openmp-dev librandom123-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libxxhash-dev
   libopenmpi-dev openmpi-bin
-  libmujoco-dev libbox2d-dev
+  libmujoco-dev libbox2d-dev libglpk-dev
+  zlib1g-dev cc65 libretro-nestopia efp
   libgtest-dev libbenchmark-dev
   python3 python3-numpy python3-matplotlib
 )

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "core/input_file.h"
+#include "envs/json_file.h"
 
 namespace lowvar {
 namespace {
@@ -98,13 +98,6 @@ Verifier by_list(const Rewards& pays) {
     const auto found = pays.find(answer);
     return found == pays.end() ? 0 : found->second;
   };
-}
-
-Json parse(const std::string& path) {
-  Json json = Json::parse(read_input(path), nullptr, false);
-  expect(!json.is_discarded(), path, " is not valid JSON (numbers must be finite and no NaN)");
-  expect(json.is_object(), path, ": the file must hold one JSON object, got ", json.type_name());
-  return json;
 }
 
 }  // namespace
@@ -217,7 +210,7 @@ SequenceWorld long_answers(int L, double delta) {
 }
 
 SequenceWorld read_sequences(const std::string& path) {
-  const Json json = parse(path);
+  const Json json = read_json_object(path);
   const File file{path};
   for (const auto& [key, value] : json.items())
     file.check(key == "tokens" || key == "end" || key == "longest" || key == "right" || key == "reward" ||
@@ -263,7 +256,7 @@ SequenceWorld read_sequences(const std::string& path) {
 }
 
 Array<double> read_logits(const std::string& path, int rows, int tokens) {
-  const Json json = parse(path);
+  const Json json = read_json_object(path);
   const File file{path};
   return file.table(file.at(json, "logits"), "logits", rows, tokens);
 }

@@ -15,6 +15,7 @@
 #include "envs/classic_control.h"
 #include "envs/lunar_lander.h"
 #include "experiments/output.h"
+#include "experiments/png_file.h"
 #include "experiments/scene.h"
 #include "experiments/script.h"
 
@@ -50,9 +51,12 @@ void Picture::disc(Point centre, double radius, const std::string& fill, const s
                    double width) {
   shapes_.push_back({{centre}, fill, stroke, width, radius});
 }
+void Picture::pixels(Point top_left, Point bottom_right, int columns, std::span<const std::uint32_t> pixels) {
+  shapes_.push_back({{top_left, bottom_right}, "", "", 0, 0, "", base64(png_file(columns, pixels))});
+}
 void Picture::words(Point at, double size, const std::string& colour, const std::string& text,
                     Shape::Anchor anchor) {
-  shapes_.push_back({{at}, colour, "", 0, size, text, anchor});
+  shapes_.push_back({{at}, colour, "", 0, size, text, "", anchor});
 }
 
 std::string Picture::svg() const {
@@ -73,6 +77,11 @@ std::string Picture::svg() const {
           "font-size=\"{:g}\"{} {}>{}</text>\n",
           x, y, s.size, s.anchor == Shape::Anchor::middle ? " text-anchor=\"middle\"" : "", paint,
           escaped(s.words));
+    } else if (!s.png.empty()) {
+      out += fmt::format(
+          "<image x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" preserveAspectRatio=\"none\" "
+          "href=\"data:image/png;base64,{}\"/>\n",
+          x, y, s.points[1][0] - x, s.points[1][1] - y, s.png);
     } else if (s.points.size() == 1) {
       out += fmt::format("<circle cx=\"{:.2f}\" cy=\"{:.2f}\" r=\"{:.2f}\" {}/>\n", x, y, s.size, paint);
     } else {
@@ -95,6 +104,7 @@ nlohmann::ordered_json Picture::json() const {
                              {"width", s.width},
                              {"size", s.size},
                              {"words", s.words},
+                             {"png", s.png},
                              {"middle", s.anchor == Shape::Anchor::middle}});
   return out;
 }
@@ -271,8 +281,23 @@ const std::map<std::string, Scene>& scenes() {
   return all;
 }
 
+/// A picture of a console, its pixels square; `shown` as retro::Playable says.
+void draw_screen(const View& f, const Numbers& shown) {
+  const int columns = static_cast<int>(shown[0]), rows = static_cast<int>(shown[1]);
+  std::vector<std::uint32_t> pixels;
+  for (std::size_t i = 2; i < shown.size(); ++i) {
+    const auto run = static_cast<std::uint64_t>(shown[i]);
+    pixels.insert(pixels.end(), run >> 24, static_cast<std::uint32_t>(run & 0xffffff));
+  }
+  const double scale = std::min(f.width / columns, f.height / rows);
+  const double left = f.left + (f.width - scale * columns) / 2, top = f.top + (f.height - scale * rows) / 2;
+  f.picture.pixels({left, top}, {left + scale * columns, top + scale * rows}, columns, pixels);
+}
+
 std::optional<Scene> scene_of(const std::string& id) {
   if (const auto found = scenes().find(id); found != scenes().end()) return found->second;
+  if (auto scene = minatar_scene(id)) return scene;
+  if (id.starts_with("retro:")) return Scene{0, 8, 0, 7, draw_screen};
 #ifdef LOWVAR_MUJOCO
   return mujoco_scene(id);
 #else

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,7 +13,7 @@
 
 namespace lowvar {
 
-/// A drawing of lines, areas, discs and words, in pixels from the top left corner.
+/// A drawing of lines, areas, discs, pixels and words, in pixels from the top left corner.
 class Picture {
  public:
   using Point = std::array<double, 2>;
@@ -21,6 +23,7 @@ class Picture {
     double width = 0;                    // of the stroke
     double size = 0;                     // the radius of a disc, the height of words
     std::string words = {};
+    std::string png = {};  // what fills the rectangle between two points: a PNG file, in base64
     enum class Anchor { left, middle } anchor = Anchor::left;
   };
 
@@ -30,6 +33,8 @@ class Picture {
             double width = 0);
   void disc(Point centre, double radius, const std::string& fill, const std::string& stroke = "",
             double width = 0);
+  /// Pixels 0xRRGGBB, row after row, from `top_left` to `bottom_right`.
+  void pixels(Point top_left, Point bottom_right, int columns, std::span<const std::uint32_t> pixels);
   void words(Point at, double size, const std::string& colour, const std::string& text,
              Shape::Anchor anchor = Shape::Anchor::left);
 
@@ -48,8 +53,8 @@ bool can_draw(const std::string& id);
 /// The ids of those.
 std::vector<std::string> drawable();
 
-/// At most `frames` of the states of one episode, as `States::shown` gives them, evenly spaced from the first
-/// to the last, under a title.
+/// At most `frames` of the states of one episode, as `States::shown` gives them or, where that is nothing, as
+/// they are observed; evenly spaced from the first to the last, under a title.
 Picture strip(const std::string& id, const std::vector<std::vector<double>>& states, int frames,
               const std::string& title);
 

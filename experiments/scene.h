@@ -38,11 +38,13 @@ struct View {
 /// A world that is drawn state by state, within these bounds.
 struct Scene {
   double x_low, x_high, y_low, y_high;
-  std::function<void(const View&, const Numbers& shown)> draw;  // as States::shown gives a state
+  std::function<void(const View&, const Numbers& shown)> draw;  // as it is shown (render.h)
 
   double aspect() const { return (x_high - x_low) / (y_high - y_low); }
 };
 
+/// Of a game of MinAtar, drawn from what is observed; nothing where `id` is none.
+std::optional<Scene> minatar_scene(const std::string& id);
 /// Of a world on MuJoCo; nothing where `id` is none.
 std::optional<Scene> mujoco_scene(const std::string& id);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 #include "envs/ball_and_wall.h"
@@ -10,9 +11,14 @@
 #include "envs/double_pendulum.h"
 #include "envs/lqr.h"
 #include "envs/lunar_lander.h"
+#include "envs/minatar/games.h"
+#include "envs/retro/retro.h"
 #ifdef LOWVAR_MUJOCO
 #include "envs/mujoco/mujoco.h"
 #endif
+#include "experiments/algorithms.h"
+#include "experiments/bike_planner.h"
+#include "experiments/script.h"
 
 namespace lowvar {
 namespace {
@@ -90,6 +96,34 @@ template <bool continuous>
 World lunar_lander(const std::string& id, Gamma gamma, Horizon T) {
   return world_of(id, LunarLander::spaces(continuous), LunarLander::states(continuous),
                   gamma.value_or(LunarLander::gamma), T.value_or(LunarLander::T));
+}
+
+/// The list with the games of MinAtar behind it.
+std::vector<WorldEntry> with_minatar(std::vector<WorldEntry> list) {
+  minatar::for_each_world([&]<class Game>(const minatar::World<Game>& world) {
+    using E = minatar::MinAtar<Game>;
+    list.push_back({world.id, world.description, E::gamma, E::T,
+                    [variant = world.variant](const std::string& id, Gamma gamma, Horizon T) {
+                      return environment_world(id, E{variant}, gamma.value_or(E::gamma), T.value_or(E::T));
+                    }});
+  });
+  return list;
+}
+
+World bicycles(const std::string& id, Gamma gamma, Horizon T) {
+  const auto city = bike_share_of(id);
+  return world_of(id, city->spaces(), BikeShare::states(city), gamma.value_or(BikeShare::gamma),
+                  T.value_or(BikeShare::T));
+}
+
+World few_bicycles(const std::string& id, Gamma gamma, Horizon T) {
+  return tabular_world(id, BikeShare(small_bike_city()).table(gamma.value_or(0.95), T.value_or(48)).mdp);
+}
+
+/// What a city is, with what is missing for its planner.
+std::string city_text(std::string text) {
+  const std::string missing = BikePlanner::missing();
+  return missing.empty() ? text : text + "; its planner needs " + missing;
 }
 
 World mdp_file(const std::string& id, Gamma gamma, Horizon T) {
@@ -223,8 +257,46 @@ World long_world(const std::string& id, Gamma gamma, Horizon T) {
   return of_sequences(id, long_answers(L, delta), gamma, T);
 }
 
+constexpr const char* kRetro = "retro:FOLDER[:OPTION=X...]";
+
+/// Behind the folder: sticky=P, noop=FRAMES, skip=FRAMES, state=NAME.
+World game(const std::string& id, Gamma gamma, Horizon T) {
+  retro::Options options;
+  std::string folder = id.substr(id.find(':') + 1);
+  const auto option = [&](const std::string& name, const std::string& value) {
+    const auto number = real(value);
+    const auto whole_from = [&](int low, int high) {
+      expect(number && *number >= low && *number <= high && *number == std::floor(*number), "world '", id,
+             "': ", name, " must be a whole number from ", low, " to ", high, ", got '", value, "'");
+      return static_cast<int>(*number);
+    };
+    if (name == "sticky") {
+      expect(number && *number >= 0 && *number <= 1, "world '", id, "': sticky must be a probability, got '",
+             value, "'");
+      options.sticky = *number;
+    } else if (name == "noop") {
+      options.noop = whole_from(0, 10'000);
+    } else if (name == "skip") {
+      options.skip = whole_from(1, 1000);
+    } else if (name == "state") {
+      options.state = value;
+    } else {
+      fail("world '", id, "': a game's options are sticky=P, noop=FRAMES, skip=FRAMES and state=NAME, got '",
+           name, "'");
+    }
+  };
+  for (;;) {
+    const std::size_t colon = folder.rfind(':'), equals = folder.find('=', colon);
+    if (colon == std::string::npos || equals == std::string::npos) break;
+    option(folder.substr(colon + 1, equals - colon - 1), folder.substr(equals + 1));
+    folder.resize(colon);
+  }
+  const auto [spaces, states] = retro::playable(retro::game_folder(folder), options);
+  return world_of(id, spaces, states, gamma.value_or(retro::kGamma), T.value_or(retro::kT));
+}
+
 std::vector<WorldEntry>& all_worlds() {
-  static std::vector<WorldEntry> all = {
+  static std::vector<WorldEntry> all = with_minatar({
       {"chain", "five states in a row, slippery, one exit", 0.95, 20, tabular<chain>},
       {"four-rooms", "10x10 grid with walls and three goals", 0.99, 100, tabular<four_rooms>},
       {"FrozenLake-v1", "Gymnasium's 4x4 slippery lake", 0.99, 100, tabular<frozen_lake_4x4>},
@@ -285,14 +357,22 @@ std::vector<WorldEntry>& all_worlds() {
       {"double-pendulum", "two links, any torque from -5 to 5 between them, smooth and chaotic", 0.99,
        DoublePendulum::T, environment<DoublePendulum>},
       {"ball-and-wall", "a ball thrown over a wall, the action its angle; outcomes jump", 1, 1, thrown_ball},
+      {"bike-share", city_text("six trucks that balance 60 stations of hired bicycles, a choice each"),
+       BikeShare::gamma, BikeShare::T, bicycles},
+      {"bike-share:FILE", city_text("the same in a city of one's own, from a JSON file"), BikeShare::gamma,
+       BikeShare::T, bicycles},
+      {"bike-share-small", "a truck between two stations of hired bicycles, as a table", 0.95, 48,
+       few_bicycles},
       {"mdp:FILE", "a tabular world from a JSON file", 0, 0, mdp_file},
       {"seq-31", "31 answers of tokens E, a, b, right with one a more than b", 1, 4, sequences<seq_31>},
       {kBrackets, "well-formed brackets among tokens E ( ) a b, at most L of them", 0, 0, bracket_world},
       {"seq:FILE", "a sequence world from a JSON file", 0, 0, sequence_file},
       {"prompts:FILE", "sequence worlds from a JSON file, a prompt drawn first", 0, 0, sequence_file},
       {kSteps, "L steps that all have to be right, which they are with probability J", 0, 0, chain_of_steps},
+      {kRetro, "a game in an emulator, seen as 84 x 84 grey pixels; Rockbelt-Nes is built with cc65",
+       retro::kGamma, retro::kT, game, retro::missing()},
       {kLong, "L binary tokens, right with enough ones, whose probability is 1/2 + DELTA", 0, 0, long_world},
-  };
+  });
   return all;
 }
 
@@ -319,6 +399,13 @@ std::string unknown_name(std::string_view what, std::string_view typed,
   return join("unknown ", what, " '", typed, "'; known: ", list);
 }
 
+std::shared_ptr<const BikeShare> bike_share_of(const std::string& id) {
+  const std::size_t colon = id.find(':');
+  return std::make_shared<const BikeShare>(read_bike_city(
+      colon == std::string::npos ? (data_directory() / "experiments" / "cities" / "bike-share.json").string()
+                                 : id.substr(colon + 1)));
+}
+
 World make_world(const std::string& id, std::optional<double> gamma, std::optional<long> horizon) {
   if (gamma) expect(*gamma >= 0 && *gamma <= 1, "--gamma must be from 0 to 1, got ", *gamma);
   if (horizon)
@@ -330,7 +417,13 @@ World make_world(const std::string& id, std::optional<double> gamma, std::option
       return entry.make(id, gamma, horizon ? Horizon(static_cast<int>(*horizon)) : std::nullopt);
     known.push_back(entry.id);
   }
-  throw Error(unknown_name("world", id, known));
+  std::vector<std::string> nearest;
+  while (nearest.size() < 10) {
+    nearest.push_back(nearest_name(id, known));
+    std::erase(known, nearest.back());
+  }
+  throw Error(join(unknown_name("world", id, nearest), " and ", known.size(),
+                   " more, which `lowvar list envs` names"));
 }
 
 }  // namespace lowvar

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "envs/bike_share.h"
 #include "experiments/models.h"
 
 namespace lowvar {
@@ -45,6 +46,9 @@ void add_world(const std::string& id, const std::string& description) {
 
 /// The world of this id, at another discount or horizon where given.
 World make_world(const std::string& id, std::optional<double> gamma, std::optional<long> horizon);
+
+/// The city of `bike-share` or bike-share:FILE.
+std::shared_ptr<const BikeShare> bike_share_of(const std::string& id);
 
 /// "a, b, c" nearest to what was typed first: for errors about unknown names.
 std::string unknown_name(std::string_view what, std::string_view typed,

@@ -44,7 +44,7 @@ TEST(CheckEnv, TabularWorldsAreSound) {
     expect_sound(TabularEnvironment(world.mdp), id);
     ++checked;
   }
-  EXPECT_EQ(checked, 10);
+  EXPECT_EQ(checked, 11);
 }
 
 TEST(CheckEnv, WorldsOfAUserAreMadeByIdAndTakeNoIdThatIsThere) {

@@ -74,6 +74,14 @@ TEST(Determinism, PpoOfOneSeed) {
   same_for_any_threads("ppo1", "train ppo --env CartPole-v1 --steps 4000 --seeds 3");
 }
 
+TEST(Determinism, PpoOfPixels) {
+  same_for_any_threads("pixels", "train ppo --env MinAtar/Seaquest-v1 --steps 4096 --seeds 0..1");
+}
+
+TEST(Determinism, PpoOfVectorsOfChoices) {
+  same_for_any_threads("choices", "train ppo --env bike-share --steps 4096 --seeds 0..1");
+}
+
 TEST(Determinism, Trpo) {
   same_for_any_threads("trpo", "train trpo --env CartPole-v1 --steps 6000 --seeds 0..1");
 }

@@ -1,6 +1,7 @@
 // Faults planted in the data of each figure of the gallery: its claims must notice every one.
 #include <gtest/gtest.h>
 
+#include "experiments/bike_planner.h"
 #include "experiments/worlds.h"
 #include "small_run.h"
 
@@ -369,6 +370,20 @@ const Plan plans[] = {
      {"value"},
      {"value"}},
     {"ilyas-gradients", "baseline", {"none", "V", "V*"}, {}, {"predicted"}, {}},
+    {"pixels-ladder",
+     "estimator",
+     {"togo+undiscounted", "togo-value+undiscounted", "gae:0.95+undiscounted", "gae:0.5+undiscounted",
+      "td+undiscounted"},
+     {},
+     {"value"},
+     {}},
+    {"bike-share",
+     "method",
+     {"nothing", "PPO", "planner"},
+     {"lost", "hours"},
+     {"lost", "hours"},
+     {"lost", "hours"}},
+    {"bike-share", "part", {"lost", "gain", "class"}, {}, {"z"}, {}},
 };
 
 class PlantedFaults : public testing::TestWithParam<Plan> {};
@@ -378,6 +393,8 @@ TEST_P(PlantedFaults, AreNoticed) {
   for (const WorldEntry& world : worlds())
     if (plan.id == "ppo-figure-3" && world.id == "Hopper-v5" && !world.missing.empty())
       GTEST_SKIP() << "needs " << world.missing;
+  if (plan.id == "bike-share" && !BikePlanner::missing().empty())
+    GTEST_SKIP() << "needs " << BikePlanner::missing();
   const SmallRun run(plan.id, plan.key);
   const Rows& good = run.good;
   const auto holds = [&](const Rows& rows) { return run.holds(rows); };

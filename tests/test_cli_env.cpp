@@ -2,10 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "command.h"
 #include "envs/lunar_lander.h"
+#include "envs/retro/retro.h"
+#include "experiments/bike_planner.h"
+#include "experiments/worlds.h"
 #include "traces.h"
 
 namespace lowvar {
@@ -211,11 +215,112 @@ TEST(CliEnv, TheLunarLanderIsFlownDrawnAndReplayed) {
   EXPECT_EQ(lowvar("env rollout --policy heuristic --env CartPole-v1").status, 2);
 }
 
+TEST(CliEnv, TrucksOfBicyclesArePlannedAndReplayed) {
+  const auto dir = scratch("bicycles");
+  std::ofstream(dir / "choices") << "0,0,0,0,0,0\n1,2,3,4,5,6\n";
+  std::ofstream(dir / "wrong") << "0,0,0,0,0,1000\n";
+  const std::string replay = "env replay --env bike-share --seed 4 --state ";
+  EXPECT_EQ(lowvar(replay + "10,1 --actions " + (dir / "choices").string()).status, 2);
+  const auto city = bike_share_of("bike-share");
+  std::string start;
+  for (int i = 0; i <= city->half_hour(); ++i)
+    start += (i ? "," : "") + std::to_string(city->start()[static_cast<std::size_t>(i)]);
+  const auto run = lowvar(replay + start + " --actions " + (dir / "choices").string());
+  ASSERT_EQ(run.status, 0) << run.err;
+  EXPECT_EQ(parse(run.out).rows.size(), 2U);
+  const auto refused = lowvar(replay + start + " --actions " + (dir / "wrong").string());
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_NE(refused.err.find("truck 5 chooses a whole number from 0 to"), std::string::npos) << refused.err;
+
+  if (!BikePlanner::missing().empty()) GTEST_SKIP() << "needs " << BikePlanner::missing();
+  const std::string planned = "env rollout --policy heuristic --episodes 2 --env bike-share";
+  const auto weeks = lowvar(planned, "OMP_NUM_THREADS=1");
+  ASSERT_EQ(weeks.status, 0) << weeks.err;
+  EXPECT_EQ(weeks.out, lowvar(planned, "OMP_NUM_THREADS=2").out);
+  for (const auto& row : parse(weeks.out).rows) EXPECT_GT(row[2], -300);  // without trucks -2700
+}
+
+TEST(CliEnv, ReplayPlaysByRecordedDraws) {
+  const auto dir = scratch("draws");
+  const auto episode =
+      nlohmann::json::parse(contents(LOWVAR_TEST_DATA "/minatar/seaquest_recorded.json"))["episodes"][0];
+  const std::string actions = episode["actions"], played = episode["played"];
+  std::ofstream asked(dir / "actions"), draws(dir / "draws");
+  draws << episode["reset_draws"].dump() << "\n";
+  for (std::size_t t = 0; t < actions.size(); ++t)
+    asked << actions[t] << "\n", draws << episode["draws"][t].dump() << "\n";
+  asked.close(), draws.close();
+  const std::string files =
+      " --draws " + (dir / "draws").string() + " --actions " + (dir / "actions").string();
+  const auto run = lowvar("env replay --env MinAtar/Seaquest-v1" + files);
+  ASSERT_EQ(run.status, 0) << run.err;
+  const Table table = parse(run.out);
+  EXPECT_TRUE(table.header.starts_with("t,reward,terminated,truncated,obs_0,obs_1,")) << table.header;
+  EXPECT_TRUE(table.header.ends_with(",obs_999,played")) << table.header;
+  ASSERT_EQ(table.rows.size(), actions.size());
+  EXPECT_NE(actions, played);
+  for (std::size_t t = 0; t < actions.size(); ++t) {
+    EXPECT_EQ(table.rows[t].back(), played[t] - '0') << t;
+    EXPECT_EQ(table.rows[t][2], t + 1 == actions.size()) << t;
+  }
+  // The first action is down: the submarine, channel 0, is in row 1, column 5, with its back, channel 1,
+  // behind it; of ten cells of air, channel 7 in row 9, nine are full.
+  const auto cell = [&](int x, int y, int channel) {
+    return table.rows[0][static_cast<std::size_t>(4 + (y * 10 + x) * 10 + channel)];
+  };
+  EXPECT_EQ(cell(5, 1, 0), 1);
+  EXPECT_EQ(cell(6, 1, 1), 1);
+  for (int x = 0; x < 10; ++x) EXPECT_EQ(cell(x, 9, 7), x < 9) << x;
+  // In a world of other rules these are not the draws.
+  const auto breakout = lowvar("env replay --env MinAtar/Breakout-v1" + files);
+  EXPECT_EQ(breakout.status, 2);
+  EXPECT_NE(
+      breakout.err.find("draws, line 1: there are 0 draws, and the game asks for an integer from 0 to 1"),
+      std::string::npos)
+      << breakout.err;
+}
+
+TEST(CliEnv, GamesInAnEmulatorAreRolledOutDrawnAndRefused) {
+  // What is missing is said where nothing is to be found.
+  const std::string nowhere = "LOWVAR_CORES=/nonexistent",
+                    needs = "apt-get install one of libretro-nestopia for the NES";
+  EXPECT_NE(lowvar("list envs", nowhere).out.find(needs), std::string::npos);
+  const auto without = lowvar("env rollout --env retro:Rockbelt-Nes", nowhere);
+  EXPECT_EQ(without.status, 2);
+  EXPECT_NE(without.err.find(needs), std::string::npos) << without.err;
+  EXPECT_NE(lowvar("list envs").out.find("retro:FOLDER"), std::string::npos);
+  if (!retro::missing().empty()) GTEST_SKIP() << "needs " << retro::missing();
+
+  const auto dir = scratch("games");
+  const auto none = lowvar("env rollout --env retro:" + (dir / "none").string());
+  EXPECT_EQ(none.status, 2);
+  EXPECT_EQ(none.err, "lowvar: " + (dir / "none").string() + ": there is no such folder\n");
+  const std::string id = "retro:Rockbelt-Nes:noop=30:sticky=0.25";
+  const std::string rollout = "env rollout --policy random --episodes 4 --env " + id;
+  const auto run = lowvar(rollout, "OMP_NUM_THREADS=1");
+  if (run.err.find("apt-get install cc65") != std::string::npos) GTEST_SKIP() << run.err;
+  ASSERT_EQ(run.status, 0) << run.err;
+  EXPECT_EQ(run.out, lowvar(rollout, "OMP_NUM_THREADS=2").out);
+  EXPECT_EQ(parse(run.out).rows.size(), 4U);
+  const auto picture = [&](const char* name) {
+    const auto drawn =
+        lowvar("env render --policy random --frames 3 --env " + id + " --out " + (dir / name).string());
+    EXPECT_EQ(drawn.status, 0) << drawn.err;
+    return contents(dir / name);
+  };
+  const std::string svg = picture("a.svg"), png = "href=\"data:image/png;base64,";
+  std::size_t frames = 0;
+  for (auto at = svg.find(png); at != std::string::npos; at = svg.find(png, at + 1)) ++frames;
+  EXPECT_EQ(frames, 3U);
+  EXPECT_TRUE(picture("a.gif").starts_with("GIF89a"));
+}
+
 TEST(CliEnv, RenderDrawsAStripOfFrames) {
   const auto dir = scratch("render");
-  for (const std::string id : {"CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "four-rooms",
-                               "CliffWalking-v0", "FrozenLake-random:5:1", "bombs-and-bitcoin"}) {
-    const auto out = dir / (id + ".svg");
+  for (const std::string id :
+       {"CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "four-rooms", "CliffWalking-v0",
+        "FrozenLake-random:5:1", "bombs-and-bitcoin", "MinAtar/Seaquest-v1"}) {
+    const auto out = dir / (id.substr(id.find('/') + 1) + ".svg");
     const auto run = lowvar("env render --frames 3 --seed 2 --env " + id + " --out '" + out.string() + "'");
     ASSERT_EQ(run.status, 0) << run.err;
     const std::string svg = contents(out);
@@ -282,6 +387,7 @@ TEST(CliEnv, BadInputGetsOneSentenceAndExitCodeTwo) {
   write("half", "0.5\n");
   write("short", "0,0,0,1\n");
   write("empty", "");
+  write("draws", "[[\"i\",0,2,1]]\n[[\"u\",0.5]]\n[[\"i\",0,2,1]]\n");
   const Bad bad[] = {
       {"env", "replay, rollout, render"},
       {"env juggle", "juggle"},
@@ -307,6 +413,17 @@ TEST(CliEnv, BadInputGetsOneSentenceAndExitCodeTwo) {
       {"env replay --env FrozenLake-v1 --state 0 --actions DIR/ones --seed x", "--seed must be"},
       {"env replay --env four-rooms --state 100 --actions DIR/ones", "whole number from 0 to 99"},
       {"env replay --env four-rooms --state 1.5 --actions DIR/ones", "whole number from 0 to 99"},
+      {"env replay --env MinAtar/Breakout-v1 --draws DIR/draws", "--draws goes with --actions alone"},
+      {"env replay --env MinAtar/Breakout-v1 --draws DIR/draws --actions DIR/ones --seed 1", "alone"},
+      {"env replay --env MinAtar/Breakout-v1 --draws DIR/none --actions DIR/ones", "there is no such file"},
+      {"env replay --env MinAtar/Breakout-v1 --draws DIR/words --actions DIR/ones",
+       "words, line 1: a line is a list"},
+      {"env replay --env MinAtar/Breakout-v1 --draws DIR/draws --actions DIR/three", "has 3 lines of draws"},
+      {"env replay --env MinAtar/Breakout-v1 --draws DIR/draws --actions DIR/ones",
+       "draws, line 3: draw 1 is"},
+      {"env replay --env MinAtar/Breakout-v0 --draws DIR/draws --actions DIR/three", "number from 0 to 2"},
+      {"env replay --env CartPole-v1 --draws DIR/draws --actions DIR/ones", "of the worlds of MinAtar"},
+      {"env replay --env MinAtar/Breakout-v1 --actions DIR/ones", "is random; give --seed"},
       {"env rollout --env CartPole-v1 --episodes 0", "--episodes must be"},
       {"env rollout --env CartPole-v1 --seed -1", "--seed must be"},
       {"env rollout --env CartPole-v1 --policy uniform", "is a table"},

@@ -176,11 +176,16 @@ TEST(CliTrain, ConfigsAndFlags) {
     // What is named after no world is for many, those of vectors unless it says otherwise.
     const auto named =
         std::find_if(worlds().begin(), worlds().end(), [&](const auto& w) { return w.id == rest; });
-    if (named != worlds().end() && !named->missing.empty()) continue;
-    const World world = make_world(named != worlds().end()        ? rest
-                                   : rest.starts_with("cartpole") ? "CartPole-v1"
-                                                                  : "Pendulum-v1",
-                                   {}, {});
+    const std::string id = named != worlds().end()                 ? rest
+                           : rest.starts_with("cartpole")          ? "CartPole-v1"
+                           : rest.starts_with("minatar")           ? "MinAtar/Breakout-v1"
+                           : rest == "retro" || rest == "rockbelt" ? "retro:Rockbelt-Nes"
+                                                                   : "Pendulum-v1";
+    const auto entry_of = std::find_if(worlds().begin(), worlds().end(), [&](const auto& w) {
+      return w.id == id || (id.starts_with("retro:") && w.id.starts_with("retro:"));
+    });
+    if (!entry_of->missing.empty()) continue;
+    const World world = make_world(id, {}, {});
     const auto made = make_algorithm(algorithm, world);
     EXPECT_NO_THROW(read_config(*made, entry.path())) << name;
     EXPECT_NO_THROW(made->check(world, 1'000'000)) << name;

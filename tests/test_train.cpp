@@ -18,6 +18,7 @@
 #include "experiments/algorithms.h"
 #include "experiments/summary.h"
 #include "experiments/worlds.h"
+#include "small_worlds.h"
 
 namespace lowvar {
 namespace {
@@ -159,6 +160,43 @@ TEST(Train, NormalisedObservationsAndRewardsAreHeldWithinTheirLimits) {
   second_batch();
   EXPECT_GT(seen, 5);
   EXPECT_GT(paid, 5);
+}
+
+/// What looks at images, and what acts by vectors of choices, is written and read, and refused where it is
+/// none.
+TEST(Train, PoliciesOfImagesAndOfVectorsOfChoicesAreWrittenAndRead) {
+  const auto file = std::filesystem::temp_directory_path() / join("lowvar-", getpid(), "-images.json");
+  const World flicker = environment_world("flicker", Flicker{}),
+              levers = environment_world("levers", Levers{}), cart = make_world("CartPole-v1", {}, 9);
+  using Spoilt = std::pair<const char*, const char*>;
+  const std::vector<std::pair<const World*, std::vector<Spoilt>>> cases = {
+      {&flicker,
+       {{"\"image\":[4,5,2]", "\"image\":[5,4,2]"},
+        {"\"convolutions\":[[16,3,1]]", "\"convolutions\":[[16,5,1]]"},
+        {"\"convolutions\":[[16,3,1]]", "\"convolutions\":[[16,3]]"},
+        {"\"sizes\":[96,", "\"sizes\":[95,"}}},
+      {&levers,
+       {{"\"head\":\"choices\"", "\"head\":\"gaussian\""}, {"\"sizes\":[1,8,5]", "\"sizes\":[1,8,4]"}}}};
+  for (const auto& [world, spoils] : cases) {
+    const Learned learned =
+        train(*world, *with("ppo", *world, {{"hidden", "8"}, {"envs", "2"}, {"rollout", "9"}}), 36, 0);
+    const std::string json = learned_as_json(*world, learned);
+    std::ofstream(file) << json;
+    const Learned read = read_learned(file, *world);
+    EXPECT_EQ(learned_as_json(*world, read), json);
+    EXPECT_EQ(evaluate(*world, read.policy, read.theta, 5, 1),
+              evaluate(*world, learned.policy, learned.theta, 5, 1));
+    EXPECT_THROW(read_learned(file, cart), Error) << world->id;
+    EXPECT_THROW(read_learned(file, world == &levers ? flicker : levers), Error) << world->id;
+    for (const auto& [from, to] : spoils) {
+      std::string spoilt = json;
+      ASSERT_NE(spoilt.find(from), std::string::npos) << from << " in " << json.substr(0, 300);
+      spoilt.replace(spoilt.find(from), std::string(from).size(), to);
+      std::ofstream(file) << spoilt;
+      EXPECT_THROW(read_learned(file, *world), Error) << to;
+    }
+  }
+  std::filesystem::remove(file);
 }
 
 /// A normaliser is a part of the policy and of the critic: written, read, evaluated, and refused where it is
@@ -365,6 +403,9 @@ TEST(Train, ALearnerIsAValue) {
   };
   const std::vector<Case> cases = {
       {"ppo", "CartPole-v1", {{"rollout", "32"}, {"hidden", "8"}}, 2000},
+      {"ppo", "MinAtar/Asterix-v1", {{"rollout", "8"}, {"hidden", "8"}, {"convolutions", "4,3,2"}}, 300},
+      {"trpo", "MinAtar/Freeway-v1", {{"rollout", "4"}, {"hidden", "8"}, {"critic_epochs", "1"}}, 200},
+      {"ppo-kl", "bike-share", {{"rollout", "16"}, {"hidden", "8"}}, 300},
       {"ppo-kl",
        "Pendulum-v1",
        {{"rollout", "32"},

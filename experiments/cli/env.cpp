@@ -9,6 +9,8 @@
 #include "core/input_file.h"
 #include "core/parallel.h"
 #include "envs/lunar_lander.h"
+#include "envs/minatar/recorded.h"
+#include "experiments/bike_planner.h"
 #include "experiments/cli/commands.h"
 #include "experiments/output.h"
 #include "experiments/render.h"
@@ -76,10 +78,16 @@ Numbers observation_of(const States& states, int i) {
   return out;
 }
 
+/// What a picture of a state is drawn from.
+Numbers shown_of(const States& states, int i) {
+  Numbers out = states.shown(i);
+  return out.empty() ? observation_of(states, i) : out;
+}
+
 // ---- replay ----
 
 struct ReplayOptions {
-  std::string env, state, actions, transitions, seed;
+  std::string env, state, actions, transitions, seed, draws;
 };
 
 /// The lines of a file that are not empty, each with "FILE, line N" for errors.
@@ -95,7 +103,55 @@ std::vector<std::pair<Numbers, std::string>> lines_of(const std::string& path) {
   return out;
 }
 
+/// The actions of a file, each checked.
+std::vector<Numbers> actions_of(const World& world, const std::string& path) {
+  std::vector<Numbers> out;
+  for (auto& [action, where] : lines_of(path)) {
+    check_action(world, action, where);
+    out.push_back(std::move(action));
+  }
+  return out;
+}
+
+/// "t,reward,terminated,truncated" and the names of what is observed.
+std::string head_of(int observation) {
+  std::string out = "t,reward,terminated,truncated";
+  for (int i = 0; i < observation; ++i) out += fmt::format(",obs_{}", i);
+  return out;
+}
+
+/// A game of MinAtar by recorded draws. It lasts as long as the recording does: the original has no time
+/// limit.
+int replay_recorded(const ReplayOptions& o) {
+  const World world = make_world(o.env, std::nullopt, std::nullopt);
+  const auto game = minatar::recorded_game(o.env);
+  expect(game != nullptr, "--draws is of the worlds of MinAtar, got --env ", o.env);
+  expect(!o.actions.empty() && o.transitions.empty() && o.state.empty() && o.seed.empty(),
+         "--draws goes with --actions alone: a recording begins with its own reset");
+  auto draws = minatar::read_draws(o.draws);
+  const auto actions = actions_of(world, o.actions);
+  expect(draws.size() == actions.size() + 1, o.draws, " has ", draws.size(), " lines of draws, and ",
+         o.actions, " ", actions.size(),
+         " actions: there must be a line of the reset, then one for each action");
+  game->reset(draws[0]);
+  draws[0].expect_used();
+  std::vector<std::uint8_t> seen(static_cast<std::size_t>(game->observation()));
+  std::string out = head_of(game->observation()) + ",played\n";
+  for (std::size_t t = 0; t < actions.size(); ++t) {
+    const auto [reward, terminated, played] = game->step(static_cast<int>(actions[t][0]), draws[t + 1]);
+    draws[t + 1].expect_used();
+    game->observe(seen);
+    out += fmt::format("{},{:.17g},{:d},0", t, reward, terminated);
+    for (const int x : seen) out += fmt::format(",{}", x);
+    out += fmt::format(",{}\n", played);
+    if (terminated) break;
+  }
+  print(out);
+  return 0;
+}
+
 int replay(const ReplayOptions& o) {
+  if (!o.draws.empty()) return replay_recorded(o);
   const World world = make_world(o.env, std::nullopt, std::nullopt);
   expect(o.transitions.empty() != o.actions.empty(),
          "env replay needs either --actions FILE (with --state) or --transitions FILE");
@@ -109,8 +165,7 @@ int replay(const ReplayOptions& o) {
   const std::uint64_t seed = o.seed.empty() ? 0 : seed_option(o.seed);
 
   const auto states = world.states(1);
-  std::string out = "t,reward,terminated,truncated";
-  for (int i = 0; i < states->spaces().observation; ++i) out += fmt::format(",obs_{}", i);
+  std::string out = head_of(states->spaces().observation);
   for (int i = 0; i < world.numbers; ++i) out += fmt::format(",state_{}", i);
   out += "\n";
   /// The state after an action, as a row; whether the episode ends with it.
@@ -156,11 +211,10 @@ int replay(const ReplayOptions& o) {
     } else {
       states->reset(0, rng);
     }
-    const auto actions = lines_of(o.actions);
-    for (const auto& [action, where] : actions) check_action(world, action, where);
+    const auto actions = actions_of(world, o.actions);
     for (std::size_t t = 0; t < actions.size(); ++t) {
       rng.seek(static_cast<std::uint32_t>(t) + 1);
-      if (step(t, actions[t].first, rng, t + 1 >= static_cast<std::size_t>(world.T))) break;
+      if (step(t, actions[t], rng, t + 1 >= static_cast<std::size_t>(world.T))) break;
     }
   }
   print(out);
@@ -177,7 +231,7 @@ void add_play_options(CLI::App& command, PlayOptions& o) {
   command.add_option("--env", o.env, "world id, or mdp:FILE")->required();
   command.add_option("--policy", o.policy,
                      "random | reference | uniform | logits:FILE | init:SEED | run:DIR; heuristic, of "
-                     "LunarLander (default: reference)");
+                     "LunarLander and bike-share (default: reference)");
   command.add_option("--seed", o.seed, "of the worlds and the policy")->capture_default_str();
 }
 
@@ -202,8 +256,11 @@ class Episodes {
       : world_(make_world(o.env, std::nullopt, std::nullopt)),
         seed_(seed_option(o.seed)),
         policy_(o.policy.empty() ? "reference" : o.policy) {
-    expect(policy_ != "heuristic" || world_.id.starts_with("LunarLander"),
-           "there is no heuristic policy for ", world_.id, ", only for LunarLander");
+    const bool bicycles = world_.id == "bike-share" || world_.id.starts_with("bike-share:");
+    expect(policy_ != "heuristic" || bicycles || world_.id.starts_with("LunarLander"),
+           "there is no heuristic policy for ", world_.id, ", only for LunarLander and bike-share");
+    if (policy_ == "heuristic" && bicycles)
+      planner_ = std::make_shared<const BikePlanner>(bike_share_of(world_.id), seed_, BikePlanner::Options{});
     by_itself_ = policy_ == "random" || policy_ == "heuristic";
     if (!by_itself_) choice_ = make_policy(world_, policy_);
   }
@@ -217,7 +274,7 @@ class Episodes {
     const Draw draw{seed_, "rollout", i * shard, count};
     const auto states = world_.states(count);
     const auto watch = [&](int k) {
-      if (with_states) out[static_cast<std::size_t>(k)].states.push_back(states->shown(k));
+      if (with_states) out[static_cast<std::size_t>(k)].states.push_back(shown_of(*states, k));
     };
     if (by_itself_) {
       play_by_itself(*states, draw, watch, out);
@@ -240,7 +297,7 @@ class Episodes {
   }
 
  private:
-  /// Without a network or a table: at random, or as Gymnasium's pilot does.
+  /// Without a network or a table: at random, or as Gymnasium's pilot or a planner does.
   template <class Watch>
   void play_by_itself(States& states, const Draw& draw, const Watch& watch, std::vector<Episode>& out) const {
     int choice = 0;
@@ -266,8 +323,12 @@ class Episodes {
     }
   }
 
-  /// The pilot's action in state k.
+  /// What the world's own pilot or planner does in state k.
   void fly(const States& states, int k, int& choice, Numbers& vector) const {
+    if (planner_) {
+      vector = planner_->plan(states.shown(k));
+      return;
+    }
     const Numbers o = observation_of(states, k);
     choice = LunarLander::pilot_choice(o);
     const auto powers = LunarLander::pilot_powers(o);
@@ -279,6 +340,7 @@ class Episodes {
   std::string policy_;
   bool by_itself_;
   PolicyChoice choice_;
+  std::shared_ptr<const BikePlanner> planner_;
 };
 
 int rollout(const PlayOptions& o, const std::string& episodes) {
@@ -348,6 +410,10 @@ void add_env(CLI::App& app, int& status) {
   replayed->add_option("--transitions", r->transitions,
                        "instead, single steps: a file with state...,action... a line");
   replayed->add_option("--seed", r->seed, "of a random world");
+  replayed->add_option(
+      "--draws", r->draws,
+      "of MinAtar, in place of a seed: a file of recorded draws, a JSON list a line, the first "
+      "that of the reset");
   replayed->callback([=, &status] { status = replay(*r); });
 
   auto* rolled = env->add_subcommand("rollout", "episodes of a policy, as CSV; returns are undiscounted");

@@ -41,6 +41,8 @@ Reproduction run_suh_heaviside(Effort effort, bool check, const std::filesystem:
 Reproduction run_suh_ball_and_wall(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_chaos(Effort effort, bool check, const std::filesystem::path& out);
 Reproduction run_ilyas_gradients(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_pixels_ladder(Effort effort, bool check, const std::filesystem::path& out);
+Reproduction run_bike_share(Effort effort, bool check, const std::filesystem::path& out);
 
 const std::vector<Figure>& figures() {
   static const std::vector<Figure> all = {
@@ -127,6 +129,12 @@ const std::vector<Figure>& figures() {
       {"ilyas-gradients",
        "how concentrated PPO's gradients are, with three baselines, against the number of pairs",
        run_ilyas_gradients},
+      {"pixels-ladder",
+       "the ladder of estimators where policies look at pixels: variance along two runs of PPO",
+       run_pixels_ladder},
+      {"bike-share",
+       "trucks that balance a city's hired bicycles: none, a planner that predicts, and PPO; trips lost",
+       run_bike_share},
   };
   return all;
 }

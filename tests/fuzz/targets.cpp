@@ -12,6 +12,7 @@
 #include <span>
 
 #include "algorithms/measure/updates.h"
+#include "envs/retro/game.h"
 #include "envs/sequences.h"
 #include "envs/tabular.h"
 #include "experiments/checkpoint.h"
@@ -115,6 +116,33 @@ void sequences(const std::string& bytes) {
   command({"exact", "--env", "seq:" + path, "--estimators", "reinforce"});
 }
 
+/// A game's numbers, read from memory; or, where the first byte is odd, a scenario of two of them.
+void game(const std::string& bytes) {
+  if (bytes.empty()) return;
+  const std::string path = file_of(bytes.substr(1));
+  if (bytes[0] % 2 == 0) {
+    const std::uint8_t memory[] = {0xff, 0x80, 0x7f, 0x99, 0xfa, 0, 1, 0xff};
+    for (const auto& [name, number] : retro::read_numbers(path)) number.type.read(memory);
+    return;
+  }
+  const retro::Number number{.type = *retro::NumberType::parse("<i8")};
+  const auto read = retro::read_scenario(path, {{"x", number}, {"y", number}}, retro::systems()[0]);
+  const std::vector<std::int64_t> least(2, INT64_MIN), most(2, INT64_MAX);
+  read.reward(least, most), read.ended(least, most), read.ended(most, least);
+}
+
+void city(const std::string& bytes) {
+  const BikeShare read(read_bike_city(file_of(bytes)));
+  std::vector<int> state = read.start();
+  Rng rng(0, "city");
+  for (int t = 0; t < 4; ++t) {
+    std::vector<double> last;
+    for (int j = 0; j < read.trucks(); ++j) last.push_back(read.choices(j) - 1);
+    read.step(state, last, rng);
+    read.check(state);
+  }
+}
+
 void logits(const std::string& bytes) {
   const World& chain = world("chain");
   const PolicyChoice read = make_policy(chain, "logits:" + file_of(bytes));
@@ -208,19 +236,24 @@ void checkpoint(const std::string& bytes) {
   if (pack(unpack(rest)) != rest) throw std::logic_error("a checkpoint is not what was packed");
 }
 
-/// In one of three worlds, by the first byte.
+/// In one of four worlds, by the first byte.
 void replay(const std::string& bytes) {
   const std::string path = file_of(bytes.empty() ? "" : bytes.substr(1));
   std::vector<std::string> words = {"env", "replay"};
   const auto in = [&](std::initializer_list<const char*> more) {
     words.insert(words.end(), more.begin(), more.end());
   };
-  switch (bytes.empty() ? 0 : static_cast<unsigned char>(bytes[0]) % 3) {
+  switch (bytes.empty() ? 0 : static_cast<unsigned char>(bytes[0]) % 4) {
     case 0:
       in({"--env", "Pendulum-v1", "--state", "0.5,1", "--actions"});
       break;
     case 1:
       in({"--env", "CartPole-v1", "--transitions"});
+      break;
+    case 2:
+      in({"--env", "MinAtar/Breakout-v1", "--actions"});
+      words.push_back(file_of("1\n3\n", "actions"));
+      in({"--draws"});
       break;
     default:
       in({"--env", "chain", "--seed", "0", "--transitions"});
@@ -320,6 +353,25 @@ Seeds sequences_seeds() {
     out.push_back(std::string(1, '\0') + each);
   return out;
 }
+Seeds game_seeds() {
+  return {
+      std::string(1, '\0') + R"({"info": {"lives": {"address": 774, "type": "|u1"}, "score": {"address": 2020,
+              "type": ">d3", "mask": 65535}, "x": {"address": 1, "type": "><i4"}, "left out": {"address": 0, "type": "n"}}})",
+      std::string(1, '\1') +
+          R"({"reward": {"variables": {"x": {"reward": 1, "penalty": -2}, "y": {"op": "less-than",
+              "reference": 3, "measurement": "absolute", "reward": 0.5}}, "time": {"reward": -0.01}},
+              "done": {"condition": "all", "variables": {"x": {"op": "negative-equal", "reference": 1}},
+              "nodes": {"n": {"variables": {"y": {"op": "sign", "measurement": "delta"}}}}},
+              "actions": [[[], ["UP"]], [["A"], ["A", "B"]]], "crop": [0, 8, 256, 0]})",
+      std::string(1, '\1') +
+          R"({"rewards": [{"variables": {"x": {"reward": 1}}}], "crops": [[0, 0, 8, 8]]})"};
+}
+Seeds city_seeds() {
+  return {R"({"stations": [
+      {"name": "a", "x": 0, "y": 0, "docks": 9, "bicycles": 5, "departures": [1, 2], "arrivals": [2, 1]},
+      {"name": "b", "x": 1, "y": 0, "docks": 5, "bicycles": 5, "departures": [9, 0], "arrivals": [0, 2]}],
+      "trucks": [{"x": 0, "y": 0}, {"x": 2, "y": 0}], "truck_capacity": 3, "truck_radius": 1.5, "levels": [0, 1]})"};
+}
 Seeds logits_seeds() { return {R"({"logits": [[0, 1], [0.5, -2e3], [0, 0], [1, 1], [0, 0]]})"}; }
 Seeds values_seeds() {
   return {R"({"values": [0.5, 1, 0, -1e3, 0]})",
@@ -376,7 +428,10 @@ Seeds checkpoint_seeds() {
     for (const char* first : {"\2", "\1"}) out.push_back(first + pack(each));
   return out;
 }
-Seeds replay_seeds() { return {"00.5\n-1\n\n2\r\n", "10.1, -0.2, 0.03, 0.4, 1\n0,0,0,0,0\n", "20,1\n3,0\n"}; }
+Seeds replay_seeds() {
+  return {"00.5\n-1\n\n2\r\n", "10.1, -0.2, 0.03, 0.4, 1\n0,0,0,0,0\n",
+          "2[[\"i\", 0, 2, 1]]\n[[\"u\", 0.5]]\n[[\"u\", 0.05]]\n", "30,1\n3,0\n"};
+}
 Seeds csv_seeds() { return {"a,b\n1,2\n", "x\n\"a,\"\"b\n\"\n", "seed,step\n"}; }
 Seeds manifest_seeds() {
   Seeds out;
@@ -418,7 +473,9 @@ Seeds name_seeds() {
 const std::vector<Target>& targets() {
   static const std::vector<Target> all = {
       {"mdp", mdp, mdp_seeds},
+      {"city", city, city_seeds},
       {"sequences", sequences, sequences_seeds},
+      {"game", game, game_seeds},
       {"logits", logits, logits_seeds},
       {"values", values, values_seeds},
       {"config", config, config_seeds},
