@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "core/parallel.h"
+
 namespace lowvar {
 
 void Run::expect_finite() const {
@@ -56,9 +58,12 @@ std::vector<Episode> whole_episodes(const Trajectories& batch, long steps) {
   return out;
 }
 
-std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int episodes,
-                             std::uint64_t seed) {
-  const auto environments = world.stepper(episodes, world.T, seed, "evaluation");
+namespace {
+
+/// Returns of episodes [first, first + episodes), side by side until the last of them ends.
+std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int first,
+                             int episodes, std::uint64_t seed) {
+  const auto environments = world.stepper(episodes, world.T, seed, "evaluation", first);
   std::vector<double> total(static_cast<std::size_t>(episodes));
   std::vector<char> done(total.size());
   std::vector<int> choices(world.m ? 0 : total.size());
@@ -84,6 +89,18 @@ std::vector<double> evaluate(const World& world, const Policy& policy, const Par
     if (!running) break;
   }
   return total;
+}
+
+}  // namespace
+
+std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int episodes,
+                             std::uint64_t seed) {
+  if (!world.dear) return evaluate(world, policy, theta, 0, episodes, seed);
+  std::vector<double> out(static_cast<std::size_t>(episodes));  // one by one: none is stepped beyond its end
+  parallel_for(episodes, [&](int i) {
+    out[static_cast<std::size_t>(i)] = evaluate(world, policy, theta, i, 1, seed).front();
+  });
+  return out;
 }
 
 }  // namespace lowvar
