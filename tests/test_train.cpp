@@ -1,6 +1,7 @@
 // The trainers: trust regions hold, learners are values, mistakes of options are refused, natural directions
 // are those of a dense solve, and all of them learn a small world whose optimum is known.
 #include <gtest/gtest.h>
+#include <omp.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -197,6 +198,27 @@ TEST(Train, PoliciesOfImagesAndOfVectorsOfChoicesAreWrittenAndRead) {
     }
   }
   std::filesystem::remove(file);
+}
+
+struct DearFlicker : Flicker {
+  static constexpr bool dear = true;
+};
+
+/// Worlds whose steps are dear are evaluated one episode at a time: the same episodes.
+TEST(Train, DearWorldsAreEvaluatedEpisodeByEpisode) {
+  const World dear = environment_world("dear", DearFlicker{}), cheap = environment_world("cheap", Flicker{});
+  ASSERT_TRUE(dear.dear && !cheap.dear);
+  const Learned learned = train(cheap, *with("ppo", cheap, {{"hidden", "8"}, {"rollout", "9"}}), 72, 0);
+  const auto returns = [&](const World& world, int episodes) {
+    return evaluate(world, learned.policy, learned.theta, episodes, 1);
+  };
+  const auto all = returns(cheap, 6);
+  for (const int threads : {1, 3}) {
+    omp_set_num_threads(threads);
+    EXPECT_EQ(returns(dear, 6), all) << threads << " threads";
+  }
+  omp_set_num_threads(omp_get_num_procs());
+  EXPECT_EQ(returns(dear, 4), std::vector(all.begin(), all.begin() + 4));
 }
 
 /// A normaliser is a part of the policy and of the critic: written, read, evaluated, and refused where it is
