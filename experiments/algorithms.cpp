@@ -133,6 +133,24 @@ Json model_as_json(const Model& model) {
   return out;
 }
 
+Mlp mlp_from(const Json& json, const std::string& where) {
+  Mlp mlp{.sizes = json.at("sizes")};
+  expect(mlp.sizes.size() >= 2, where,
+         ": the sizes of a network are those of its inputs, layers and outputs");
+  mlp.activation = json.at("activation") == "relu" ? Activation::relu : Activation::tanh;
+  if (json.contains("normaliser")) {
+    const Json& seen = json.at("normaliser");
+    mlp.normaliser = {seen.at("mean"), seen.at("deviation"), seen.at("limit")};
+    const auto& [mean, deviation, limit] = mlp.normaliser;
+    const auto inputs = static_cast<std::size_t>(mlp.sizes.front());
+    expect(mean.size() == inputs && deviation.size() == inputs && limit >= 0 &&
+               std::all_of(deviation.begin(), deviation.end(), [](double x) { return x > 0; }),
+           where, ": what the network sees is normalised by a mean and a positive deviation of each of its ",
+           inputs, " inputs, within a limit that is not negative");
+  }
+  return mlp;
+}
+
 /// Rows that states share, and what was written, are the world's.
 Model model_from(const Json& json, const World& world, const std::string& where) {
   const bool of_sequences = json.contains("rows") || json.contains("reader");
@@ -162,26 +180,12 @@ Model model_from(const Json& json, const World& world, const std::string& where)
     for (const Json& each : json.at("convolutions"))
       cnn.filters.push_back({each.at(0), each.at(1), each.at(2)});
     check(cnn);
-    cnn.mlp = std::get<Mlp>(model_from(json.at("perceptron"), world, where));
+    cnn.mlp = mlp_from(json.at("perceptron"), where);
     expect(cnn.mlp.sizes.front() == cnn.flattened().size(), where, ": the perceptron has ",
            cnn.mlp.sizes.front(), " inputs, and the convolutions give ", cnn.flattened().size());
     return cnn;
   }
-  Mlp mlp{.sizes = json.at("sizes")};
-  expect(mlp.sizes.size() >= 2, where,
-         ": the sizes of a network are those of its inputs, layers and outputs");
-  mlp.activation = json.at("activation") == "relu" ? Activation::relu : Activation::tanh;
-  if (json.contains("normaliser")) {
-    const Json& seen = json.at("normaliser");
-    mlp.normaliser = {seen.at("mean"), seen.at("deviation"), seen.at("limit")};
-    const auto& [mean, deviation, limit] = mlp.normaliser;
-    const auto inputs = static_cast<std::size_t>(mlp.sizes.front());
-    expect(mean.size() == inputs && deviation.size() == inputs && limit >= 0 &&
-               std::all_of(deviation.begin(), deviation.end(), [](double x) { return x > 0; }),
-           where, ": what the network sees is normalised by a mean and a positive deviation of each of its ",
-           inputs, " inputs, within a limit that is not negative");
-  }
-  return mlp;
+  return mlp_from(json, where);
 }
 
 /// Throws NumericalFault where a number is null, which JSON has for those that are not finite.

@@ -175,6 +175,7 @@ TEST(Train, PoliciesOfImagesAndOfVectorsOfChoicesAreWrittenAndRead) {
        {{"\"image\":[4,5,2]", "\"image\":[5,4,2]"},
         {"\"convolutions\":[[16,3,1]]", "\"convolutions\":[[16,5,1]]"},
         {"\"convolutions\":[[16,3,1]]", "\"convolutions\":[[16,3]]"},
+        {"\"perceptron\":{\"sizes\"", "\"perceptron\":{\"inputs\":96,\"outputs\":3,\"was\""},
         {"\"sizes\":[96,", "\"sizes\":[95,"}}},
       {&levers,
        {{"\"head\":\"choices\"", "\"head\":\"gaussian\""}, {"\"sizes\":[1,8,5]", "\"sizes\":[1,8,4]"}}}};
