@@ -306,10 +306,7 @@ class BikeStates final : public States {
       reward[i] = -shared_->step(at(begin + i), {actions.vector + static_cast<std::size_t>(i) * m, m}, rng);
       terminated[i] = 0;
     };
-    if (draws.each)
-      for (int i = 0; i < end - begin; ++i) step_one(i, draws.each[i]);
-    else
-      draws.stream->of_each(draws.first, draws.episode, draws.step, end - begin, step_one);
+    draws.for_each(end - begin, step_one);
   }
   void observe(int begin, int end, ObservationRows out) const override {
     float* to = std::get<float*>(out);

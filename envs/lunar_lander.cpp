@@ -305,10 +305,7 @@ class LanderStates final : public States {
       reward[i] = episode.step(move);
       terminated[i] = episode.ended();
     };
-    if (draws.each)
-      for (int i = 0; i < end - begin; ++i) step_one(i, draws.each[i]);
-    else
-      draws.stream->of_each(draws.first, draws.episode, draws.step, end - begin, step_one);
+    draws.for_each(end - begin, step_one);
   }
   void observe(int begin, int end, ObservationRows out) const override {
     float* to = std::get<float*>(out);

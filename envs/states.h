@@ -54,6 +54,15 @@ struct Draws {
   const Rng* stream = nullptr;
   std::uint32_t first = 0;
   const std::uint32_t *episode = nullptr, *step = nullptr;
+
+  /// f(i, Rng&) for steps i in [0, n).
+  template <class F>
+  void for_each(int n, F&& f) const {
+    if (each)
+      for (int i = 0; i < n; ++i) f(i, each[i]);
+    else
+      stream->of_each(first, episode, step, n, f);
+  }
 };
 
 /// n states of one world, each an episode of its own. Arrays that belong to states [begin, end) begin at that
@@ -194,8 +203,15 @@ inline constexpr bool is_vector = false;
 template <class X>
 inline constexpr bool is_vector<std::vector<X>> = std::is_trivially_copyable_v<X>;
 
+/// Appends the bytes of x, those between its members 0 where the compiler can clear them (g++; clang 19
+/// cannot).
 template <class X>
-void append(const X& x, std::vector<std::byte>& out) {
+void append(X x, std::vector<std::byte>& out) {
+  static_assert(std::is_trivially_copyable_v<X>,
+                "an environment whose State is not trivially copyable needs save and load (envs/env.h)");
+#if __has_builtin(__builtin_clear_padding)
+  __builtin_clear_padding(&x);
+#endif
   const auto* const bytes = reinterpret_cast<const std::byte*>(&x);
   out.insert(out.end(), bytes, bytes + sizeof x);
 }
@@ -283,13 +299,7 @@ class StatesOf final : public States {
     } else if constexpr (detail::is_vector<State>) {
       for (const auto& x : s) detail::append(x, out);
     } else {
-      static_assert(std::is_trivially_copyable_v<State>,
-                    "an environment whose State is not trivially copyable needs save and load (envs/env.h)");
-      State copy = s;
-#if __has_builtin(__builtin_clear_padding)
-      __builtin_clear_padding(&copy);
-#endif
-      detail::append(copy, out);
+      detail::append(s, out);
     }
   }
   void restore(int i, std::span<const std::byte> bytes) override {
@@ -363,10 +373,8 @@ class StatesOf final : public States {
       auto next = lowvar::step(env, state[i], action[i], rng, scratch);
       state[i] = std::move(next.state), reward[i] = next.reward, terminated[i] = int{next.terminated};
     };
-    if (draws.each) {
-      for (int i = 0; i < n; ++i) move_one(i, draws.each[i]);
-    } else if (is_stochastic(env)) {
-      draws.stream->of_each(draws.first, draws.episode, draws.step, n, move_one);
+    if (draws.each || is_stochastic(env)) {
+      draws.for_each(n, move_one);
     } else {
       Rng unused = *draws.stream;
       for (int i = 0; i < n; ++i) move_one(i, unused);

@@ -17,7 +17,7 @@ struct Asterix {
 
   struct Slot {
     int x = 0;
-    bool filled = false, to_right = false, is_gold = false;
+    Flag filled = false, to_right = false, is_gold = false;
     bool operator==(const Slot&) const = default;
   };
   struct State {

@@ -26,7 +26,7 @@ struct Breakout {
     Direction direction;
     int paddle = 4;
     std::uint32_t bricks = wall;
-    bool struck = false;  // a brick, in steps one after another
+    Flag struck = false;  // a brick, in steps one after another
     bool operator==(const State&) const = default;
   };
 

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 #include "core/error.h"
 #include "core/shape.h"
@@ -29,6 +30,9 @@ inline constexpr int grid = 10;
 
 /// x grows to the right, y downwards.
 constexpr bool on_grid(int x) { return x >= 0 && x < grid; }
+
+/// A bool as wide as an int. Between the members of a game's state lies nothing: it has one form as bytes.
+using Flag = int;
 
 enum Action : int { none, left, up, right, down, fire };
 
@@ -75,9 +79,10 @@ struct MinAtar {
   struct State {
     typename Game::State game;
     int played = 0;
-    bool over = false;
+    Flag over = false;
     bool operator==(const State&) const = default;
   };
+  static_assert(std::has_unique_object_representations_v<State>);
 
   Variant variant = v1;
   int actions = variant.minimal ? static_cast<int>(Game::minimal.size()) : 6;

@@ -30,18 +30,18 @@ struct Seaquest {
 
   struct Bullet {
     int x, y;
-    bool to_right;
+    Flag to_right;
     bool operator==(const Bullet&) const = default;
   };
   struct Swimmer {  // a fish or a diver
     int x, y;
-    bool to_right;
+    Flag to_right;
     int move_timer;
     bool operator==(const Swimmer&) const = default;
   };
   struct EnemySub {
     int x, y;
-    bool to_right;
+    Flag to_right;
     int move_timer, shot_timer;
     bool operator==(const EnemySub&) const = default;
   };
@@ -95,7 +95,7 @@ struct Seaquest {
 
   struct State {
     int x = 5, y = 0;
-    bool to_right = false, surfaced = true;
+    Flag to_right = false, surfaced = true;
     int oxygen = full_oxygen, aboard = 0;
     int spawn_interval = 20, spawn_timer = spawn_interval, diver_timer = diver_interval, move_interval = 5,
         ramp_index = 0, shot_timer = 0;

@@ -174,10 +174,7 @@ class GameStates final : public States {
       reward[i] = shared_->step(s, actions.choice[i], rng);
       terminated[i] = s.ended;
     };
-    if (draws.each)
-      for (int i = 0; i < end - begin; ++i) step_one(i, draws.each[i]);
-    else
-      draws.stream->of_each(draws.first, draws.episode, draws.step, end - begin, step_one);
+    draws.for_each(end - begin, step_one);
   }
   void observe(int begin, int end, ObservationRows out) const override {
     std::uint8_t* to = std::get<std::uint8_t*>(out);
