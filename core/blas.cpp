@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <vector>
 #include <xtensor-blas/xblas.hpp>
 #include <xtensor-blas/xlapack.hpp>
@@ -202,6 +203,14 @@ void eigh(int n, double* a, double* w) { serial_eigh(n, a, w); }
 std::string blas_core() {
   expect_openblas();
   return openblas_get_corename();
+}
+
+std::string faster_blas_core() {
+  const std::string_view core = openblas_get_corename ? openblas_get_corename() : "";
+  if (core != "Prescott" && core != "Core2" && core != "Nehalem") return {};
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  return avx512 ? "SkylakeX" : "Haswell";
 }
 
 std::string blas_config() {

@@ -44,6 +44,10 @@ void eigh(int n, double* a, double* w);
 /// The kernels OpenBLAS chose for this CPU ("Haswell", "SkylakeX", ...).
 std::string blas_core();
 
+/// The kernels to ask for by OPENBLAS_CORETYPE, before the program starts, where OpenBLAS is older than this
+/// CPU, does not know it and so chose those of a CPU of 2004 to 2008, several times slower; else empty.
+std::string faster_blas_core();
+
 /// OpenBLAS's version and build options.
 std::string blas_config();
 

@@ -16,7 +16,6 @@
 #include <cstring>
 #include <ctime>
 #include <fstream>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -40,18 +39,6 @@ std::string cpu_model() {
   for (std::string line; std::getline(in, line);)
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   return "unknown";
-}
-
-/// OpenBLAS falls back to kernels of 2004 on a CPU it does not know, which is not the user's fault but is the
-/// user's time.
-void note_slow_blas() {
-  const std::string core = blas_core();
-  if (core != "Prescott" && core != "Core2" && core != "Nehalem") return;
-  say(
-      fmt::format("note: OpenBLAS does not know this CPU and uses its {} kernels; with OPENBLAS_CORETYPE={} "
-                  "it is several "
-                  "times faster\n",
-                  core, __builtin_cpu_supports("avx512f") ? "SkylakeX" : "Haswell"));
 }
 
 }  // namespace
@@ -264,8 +251,8 @@ void expect_own(const std::filesystem::path& directory, const Json& config) {
 /// A descriptor of the directory's .lock, which no other process locks before it is closed; -1 where the file
 /// system knows no locks. Throws Error where another process has it.
 int lock(const std::filesystem::path& directory) {
-  const int file = TEMP_FAILURE_RETRY(
-      ::open((directory / ".lock").c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0666));
+  const auto file = static_cast<int>(TEMP_FAILURE_RETRY(
+      ::open((directory / ".lock").c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0666)));
   expect(file >= 0, "cannot write results to ", directory.string(), ": ", std::strerror(errno));
   if (::flock(file, LOCK_EX | LOCK_NB) == 0) return file;
   const int error = errno;
@@ -475,10 +462,7 @@ Progress::Progress(std::string title)
     : title_(std::move(title)),
       terminal_(::isatty(STDERR_FILENO) != 0),
       start_(std::chrono::steady_clock::now()),
-      shown_(start_) {
-  static std::once_flag once;
-  std::call_once(once, note_slow_blas);
-}
+      shown_(start_) {}
 
 void Progress::operator()(long done, long total, std::string_view note) {
   const auto now = std::chrono::steady_clock::now();

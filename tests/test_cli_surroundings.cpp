@@ -371,6 +371,19 @@ TEST(Surroundings, ABlasThatIsNotOpenBlasIsRefused) {
   EXPECT_FALSE(fs::exists(out / "v"));
 }
 
+TEST(Surroundings, KernelsOfAnOldCpuAreNotUsedOnANewOne) {
+  const auto out = scratch("unknown_cpu");
+  const std::string unknown = "LD_PRELOAD=" LOWVAR_PRELOAD "/unknown_cpu.so";
+  const auto measured =
+      start("env -u OPENBLAS_CORETYPE " + unknown + " " LOWVAR_BINARY, variance_into(out / "v"));
+  ASSERT_EQ(measured.status, 0) << measured.err;
+  EXPECT_EQ(Json::parse(contents(out / "v" / "machine.json")).at("blas_core"),
+            __builtin_cpu_supports("avx512vl") ? "SkylakeX" : "Haswell");
+  // What the environment names is used, and here the library in front is found out.
+  expect_refusal(lowvar(variance_into(out / "w"), "OPENBLAS_CORETYPE=Haswell " + unknown), 2,
+                 "unknown_cpu.so");
+}
+
 // ---- numbers ----
 
 TEST(Surroundings, ARunWhoseParametersStopBeingNumbersIsNoResult) {

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <sstream>
 
 #include "core/blas.h"
@@ -74,6 +76,15 @@ void hold_standard_streams() {
     if (::fcntl(stream, F_GETFD) < 0) ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+/// Starts the program again where other kernels of OpenBLAS, which chooses before main, are several times
+/// faster; not where the environment names some.
+void start_with_fast_kernels(char** argv) {
+  const std::string core = faster_blas_core();
+  if (core.empty() || std::getenv("OPENBLAS_CORETYPE")) return;
+  ::setenv("OPENBLAS_CORETYPE", core.c_str(), 1);
+  ::execv("/proc/self/exe", argv);
+}
+
 int complain(std::string_view what, int status) {
   return leave_processes(status, [&] { say_by_any(join("lowvar: ", what, "\n")); });
 }
@@ -86,6 +97,7 @@ int run_command_line(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // so is a file that may not grow any further
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
     return complain("this CPU lacks AVX2 and FMA (x86-64-v3), which lowvar is built for", 2);
+  start_with_fast_kernels(argv);
   // Thousands of threads would be waited for at every step.
   omp_set_num_threads(std::min(omp_get_max_threads(), std::max(64, omp_get_num_procs())));
   set_command_line({argv, argv + argc});
