@@ -269,7 +269,14 @@ void learn(const TrainingPlan& plan, const std::vector<Estimator>& estimators, i
   try {
     const Learned learned = run->finish(watcher);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    const auto returns = evaluate(plan.world, learned.policy, learned.theta, plan.evaluation_episodes, seed);
+    std::vector<double> returns;
+    try {
+      returns = evaluate(plan.world, learned.policy, learned.theta, plan.evaluation_episodes, seed,
+                         [&] { directory.expect_time(); });
+    } catch (const Interrupted&) {
+      log.keep(i, diary, *run);
+      throw;
+    }
     log.end(i, diary, *run,
             {.eval_return = std::accumulate(returns.begin(), returns.end(), 0.0) / plan.evaluation_episodes,
              .steps_per_second = static_cast<double>(run->steps() - before) / seconds});

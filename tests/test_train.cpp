@@ -220,6 +220,11 @@ TEST(Train, DearWorldsAreEvaluatedEpisodeByEpisode) {
   }
   omp_set_num_threads(omp_get_num_procs());
   EXPECT_EQ(returns(dear, 4), std::vector(all.begin(), all.begin() + 4));
+  for (const World& world : {dear, cheap}) {
+    std::atomic<int> steps = 0;
+    const auto enough = [&] { expect(++steps < 5, "enough"); };
+    EXPECT_THROW(evaluate(world, learned.policy, learned.theta, 6, 1, enough), Error);
+  }
 }
 
 /// A normaliser is a part of the policy and of the critic: written, read, evaluated, and refused where it is

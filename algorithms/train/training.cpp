@@ -62,13 +62,14 @@ namespace {
 
 /// Returns of episodes [first, first + episodes), side by side until the last of them ends.
 std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int first,
-                             int episodes, std::uint64_t seed) {
+                             int episodes, std::uint64_t seed, const std::function<void()>& before_step) {
   const auto environments = world.stepper(episodes, world.T, seed, "evaluation", first);
   std::vector<double> total(static_cast<std::size_t>(episodes));
   std::vector<char> done(total.size());
   std::vector<int> choices(world.m ? 0 : total.size());
   Array<double> vectors = zeros<double>(world.m ? episodes : 0, world.m);
   for (int t = 0; t < world.T; ++t) {
+    before_step();
     const Array<double> seen = environments->observation().as<double>();
     std::vector<int> state;
     if (world.mdp) state.assign(seen.begin(), seen.end());
@@ -94,11 +95,11 @@ std::vector<double> evaluate(const World& world, const Policy& policy, const Par
 }  // namespace
 
 std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int episodes,
-                             std::uint64_t seed) {
-  if (!world.dear) return evaluate(world, policy, theta, 0, episodes, seed);
+                             std::uint64_t seed, const std::function<void()>& before_step) {
+  if (!world.dear) return evaluate(world, policy, theta, 0, episodes, seed, before_step);
   std::vector<double> out(static_cast<std::size_t>(episodes));  // one by one: none is stepped beyond its end
   parallel_for(episodes, [&](int i) {
-    out[static_cast<std::size_t>(i)] = evaluate(world, policy, theta, i, 1, seed).front();
+    out[static_cast<std::size_t>(i)] = evaluate(world, policy, theta, i, 1, seed, before_step).front();
   });
   return out;
 }

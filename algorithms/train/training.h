@@ -130,7 +130,9 @@ int next_episode(long done, int more);
 std::vector<Episode> whole_episodes(const Trajectories& batch, long steps);
 
 /// Returns (undiscounted) of the first `episodes` episodes of the greedy policy on stream "evaluation".
-std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int episodes,
-                             std::uint64_t seed);
+/// `before_step`, which may end it all by an exception, is called often, by any thread.
+std::vector<double> evaluate(
+    const World& world, const Policy& policy, const Parameters& theta, int episodes, std::uint64_t seed,
+    const std::function<void()>& before_step = [] {});
 
 }  // namespace lowvar
