@@ -23,7 +23,7 @@ namespace {
 class Descriptor {
  public:
   Descriptor(const std::filesystem::path& path, int flags)
-      : file_(TEMP_FAILURE_RETRY(::open(path.c_str(), flags | O_CLOEXEC, 0666))) {}
+      : file_(static_cast<int>(TEMP_FAILURE_RETRY(::open(path.c_str(), flags | O_CLOEXEC, 0666)))) {}
   ~Descriptor() {
     if (file_ >= 0) ::close(file_);
   }

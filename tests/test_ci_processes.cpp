@@ -40,6 +40,22 @@ TEST(Processes, NaturalGradients) {
   same_for_any_processes("trpo", "train trpo --env CartPole-v1 --steps 8192 --set envs=40 --set rollout=100");
 }
 
+TEST(Processes, PoliciesOfPixels) {
+  same_for_any_processes(
+      "pixels",
+      "train ppo --env MinAtar/Breakout-v1 --steps 2048 --evaluation-episodes 3 --set envs=64"
+      " --set rollout=16 --set hidden=16 --set epochs=2");
+}
+
+TEST(Processes, GamesInAnEmulator) {
+  const std::string game = "--env retro:Rockbelt-Nes:noop=30 --horizon 40 ";
+  const auto rollout = lowvar("env rollout --episodes 1 " + game);
+  if (rollout.err.find("apt-get install") != std::string::npos) GTEST_SKIP() << rollout.err;
+  same_for_any_processes("game", "train ppo " + game +
+                                     "--steps 128 --evaluation-episodes 3 --set envs=4 --set rollout=16"
+                                     " --set convolutions=4,8,4 --set hidden=8 --set epochs=1");
+}
+
 TEST(Processes, SeveralSeeds) {
   same_for_any_processes("seeds", "train a2c --env CartPole-v1 --seeds 0..3 --steps 4000");
 }

@@ -270,7 +270,8 @@ void expect_fits(const Going& stored, long states, std::size_t moments, std::siz
               stored.shard <= shards;
   for (std::size_t b = 0; fits && b < stored.blocks.size(); ++b) {
     fits = stored.blocks[b].size() == moments;
-    for (std::size_t k = 0; fits && k < moments; ++k) fits = stored.blocks[b][k].fits(k % 2 ? means : d);
+    for (std::size_t k = 0; fits && k < moments; ++k)
+      fits = stored.blocks[b][k].fits(k % 2 ? std::size_t{means} : d);
   }
   expect(fits, "the stored measurement is of other states, parameters or lambdas");
 }
