@@ -61,8 +61,8 @@ std::vector<Episode> whole_episodes(const Trajectories& batch, long steps) {
 namespace {
 
 /// Returns of episodes [first, first + episodes), side by side until the last of them ends.
-std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int first,
-                             int episodes, std::uint64_t seed, const std::function<void()>& before_step) {
+std::vector<double> side_by_side(const World& world, const Policy& policy, const Parameters& theta, int first,
+                                 int episodes, std::uint64_t seed, const std::function<void()>& before_step) {
   const auto environments = world.stepper(episodes, world.T, seed, "evaluation", first);
   std::vector<double> total(static_cast<std::size_t>(episodes));
   std::vector<char> done(total.size());
@@ -96,10 +96,10 @@ std::vector<double> evaluate(const World& world, const Policy& policy, const Par
 
 std::vector<double> evaluate(const World& world, const Policy& policy, const Parameters& theta, int episodes,
                              std::uint64_t seed, const std::function<void()>& before_step) {
-  if (!world.dear) return evaluate(world, policy, theta, 0, episodes, seed, before_step);
+  if (!world.dear) return side_by_side(world, policy, theta, 0, episodes, seed, before_step);
   std::vector<double> out(static_cast<std::size_t>(episodes));  // one by one: none is stepped beyond its end
   parallel_for(episodes, [&](int i) {
-    out[static_cast<std::size_t>(i)] = evaluate(world, policy, theta, i, 1, seed, before_step).front();
+    out[static_cast<std::size_t>(i)] = side_by_side(world, policy, theta, i, 1, seed, before_step).front();
   });
   return out;
 }
